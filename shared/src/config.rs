@@ -1,0 +1,270 @@
+//! Configuration: one struct a section, read in layers, refused before anything starts.
+//!
+//! Field by field, with defaults and variables: `docs/configuration.md` and `config/default.toml`.
+
+mod load;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+pub use load::ConfigError;
+
+use crate::{RepositoryName, retry::Backoff};
+
+/// The shipped defaults; also the list of keys that exist.
+pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub redis: RedisConfig,
+    pub queue: QueueConfig,
+    pub ingest: IngestConfig,
+    pub github: GithubConfig,
+    pub classify: ClassifyConfig,
+    pub worker: WorkerConfig,
+    pub workspace: WorkspaceConfig,
+    pub agent: AgentConfig,
+    pub sandbox: SandboxConfig,
+    pub test: TestConfig,
+    pub git: GitConfig,
+    pub log: LogConfig,
+    /// Empty: every repository whose webhook is signed with our secret.
+    #[serde(default)]
+    pub repository: Vec<RepositoryConfig>,
+}
+
+/// `[redis]`: which server, and how long to wait for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// Empty: the private redis-server of this user. May carry a password, so it is a secret. `REDIS_URL`.
+    pub url: SecretString,
+    /// Replaces the URL's password where set, so that the URL may be shown. `REDIS_PASSWORD`.
+    pub password: SecretString,
+    /// First part of every key.
+    pub prefix: String,
+    pub connect_timeout_ms: u64,
+    pub response_timeout_ms: u64,
+    pub pool_size: usize,
+}
+
+/// `[queue]`: leases, retries and what is kept for how long.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueConfig {
+    /// A worker silent for so long has lost its tasks.
+    pub lease_ms: u64,
+    /// How often a worker renews all its leases.
+    pub beat_ms: u64,
+    /// Shortest time between two sweeps of one specialty.
+    pub sweep_ms: u64,
+    /// How long agents run on while Redis cannot be reached.
+    pub outage_grace_ms: u64,
+    /// Lost so often, a task is poison and fails.
+    pub lost_workers_max: u32,
+    /// Transient failures before a task fails.
+    pub attempts_max: u32,
+    pub retry_base_ms: u64,
+    pub retry_cap_ms: u64,
+    pub finished_count_max: u64,
+    pub finished_age_hours: u64,
+    pub events_count_max: u64,
+    pub log_lines_max: u64,
+    pub log_ttl_hours: u64,
+    pub delivery_ttl_hours: u64,
+}
+
+impl QueueConfig {
+    pub fn retry(&self) -> Backoff {
+        Backoff::new(Duration::from_millis(self.retry_base_ms), Duration::from_millis(self.retry_cap_ms))
+    }
+}
+
+/// `[ingest]`: the webhook listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestConfig {
+    pub listen: SocketAddr,
+    pub body_bytes_max: u64,
+    /// Accept webhooks without a signature. For trying things out on loopback, nothing else.
+    pub insecure_webhooks: bool,
+}
+
+/// `[github]`: what triggers, and whom to trust.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GithubConfig {
+    /// `GITHUB_TOKEN`.
+    pub token: SecretString,
+    /// `GITHUB_WEBHOOK_SECRET`. Empty: made at first start and kept in the state directory.
+    pub webhook_secret: SecretString,
+    pub trigger_label: String,
+    pub trigger_on_open: bool,
+    /// Values of `author_association` that are trusted.
+    pub trusted_associations: Vec<String>,
+    pub own_login: String,
+}
+
+/// `[classify]`: terms of one's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifyConfig {
+    pub terms_file: PathBuf,
+}
+
+/// `[worker]`: who this worker is and what it takes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerConfig {
+    pub node_id: String,
+    /// Names or aliases of specialties; `all` takes every stream.
+    pub specialties: Vec<String>,
+    /// Tasks at a time.
+    pub max_tasks: u32,
+    /// How long a stopping worker lets its tasks go on before it gives them back.
+    pub drain_ms: u64,
+}
+
+/// `[workspace]`: where work is done.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceConfig {
+    pub root: PathBuf,
+    /// Keep the workspace of a failed run for a look.
+    pub keep_failed: bool,
+}
+
+/// Which coding agent works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    Claude,
+    Command,
+}
+
+/// `[agent]`: the coding agent, its credentials and its budgets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    pub driver: Driver,
+    pub command: Vec<String>,
+    pub model: String,
+    pub extra_args: Vec<String>,
+    /// Limit of one agent process.
+    pub wall_clock_ms: u64,
+    /// Limit of its silence.
+    pub inactivity_ms: u64,
+    pub max_turns: u32,
+    pub max_budget_usd: f64,
+    pub account: String,
+    /// `ANTHROPIC_API_KEY`.
+    pub anthropic_api_key: SecretString,
+    /// `CLAUDE_CODE_OAUTH_TOKEN`.
+    pub claude_code_oauth_token: SecretString,
+    /// `ANTHROPIC_BASE_URL`.
+    pub anthropic_base_url: String,
+}
+
+/// How agents and tests are confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxMode {
+    /// Bubblewrap where it runs, else process.
+    Auto,
+    Bubblewrap,
+    Process,
+}
+
+/// `[sandbox]`: what agents and tests can reach.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxConfig {
+    pub mode: SandboxMode,
+    pub tool_paths: Vec<String>,
+    pub env_pass: Vec<String>,
+    pub network: bool,
+    pub user: String,
+    pub allow_same_user: bool,
+}
+
+/// `[test]`: how a change is proven.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestConfig {
+    pub command: String,
+    pub timeout_ms: u64,
+    /// Agent runs per attempt: the first, then one for each red test run.
+    pub rounds_max: u32,
+}
+
+/// `[git]`: the author of commits, and the limit of one git command.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitConfig {
+    /// `GIT_USER_NAME`.
+    pub user_name: String,
+    /// `GIT_USER_EMAIL`.
+    pub user_email: String,
+    pub timeout_ms: u64,
+}
+
+/// Form of the log on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level or a filter such as `info,worker=debug`. `LOG_LEVEL`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// `[[repository]]`: what is allowed, and where it lives. The first entry that matches counts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryConfig {
+    /// `owner/name`, a path or a URL; `*` stands for any run of characters.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// A git URL or a path to clone from and push to instead of the forge.
+    #[serde(default)]
+    pub url: String,
+    #[serde(default)]
+    pub base_branch: String,
+}
+
+impl Config {
+    /// The entry for `repository`; `Ok(None)` where no entries exist, `Err` where they exist and none matches.
+    pub fn repository_entry(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<Option<&RepositoryConfig>, NotAllowed> {
+        if self.repository.is_empty() {
+            return Ok(None);
+        }
+        let entry = self.repository.iter().find(|entry| repository.matches(&entry.pattern));
+        entry.map(Some).ok_or_else(|| NotAllowed { repository: repository.clone() })
+    }
+}
+
+/// `[[repository]]` entries exist and none matches.
+#[derive(Debug, thiserror::Error)]
+#[error("repository {repository} is not allowed here; add a [[repository]] entry whose match fits it")]
+pub struct NotAllowed {
+    pub repository: RepositoryName,
+}
+
+/// `None` for an empty secret: an unset one.
+pub fn given(secret: &SecretString) -> Option<&str> {
+    Some(secret.expose_secret()).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,23 @@
+//! Task model, lifecycle, queue on Redis, configuration and telemetry of Claude Code Cluster.
+//!
+//! The other crates depend on this one and never on each other: `cli -> {ingest, worker} -> shared`.
+//! Only [`queue`] speaks Redis; no other module and no other crate names a key or a command.
+
+pub mod config;
+pub mod lifecycle;
+pub mod outcome;
+pub mod repository;
+pub mod retry;
+pub mod specialty;
+pub mod state_dir;
+pub mod task;
+pub mod task_id;
+pub mod task_log;
+pub mod worker_info;
+
+pub use lifecycle::{Status, TaskRecord};
+pub use outcome::{Failure, FailureClass, Outcome};
+pub use repository::RepositoryName;
+pub use specialty::Specialty;
+pub use task::{Priority, TaskSpec};
+pub use task_id::TaskId;

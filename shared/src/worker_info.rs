@@ -1,0 +1,56 @@
+//! What a worker tells of itself with every beat.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Specialty, TaskId, lifecycle::UnixMs};
+
+/// A worker as its last beat described it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerInfo {
+    /// The node id: the host name unless configured.
+    pub id: String,
+    /// A UUID made by the process at its start.
+    pub incarnation: String,
+    pub hostname: String,
+    pub pid: u32,
+    /// Port of its health and metrics page, where it has one.
+    pub port: Option<u16>,
+    pub specialties: Vec<Specialty>,
+    pub slots: u32,
+    pub running: Vec<TaskId>,
+    pub version: String,
+    /// The agent driver and, where known, its version, such as `claude 2.1.328`.
+    pub agent: String,
+    /// `bubblewrap` or `process`.
+    pub sandbox: String,
+    pub system: SystemInfo,
+    pub workspace_root: String,
+    pub draining: bool,
+    /// Claims nothing until then, because its agent account met a limit.
+    pub suspended_until: Option<UnixMs>,
+    pub started_at: UnixMs,
+    /// The last beat, by Redis' clock. Filled in by Redis.
+    pub beat_at: UnixMs,
+}
+
+/// The machine that a worker runs on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SystemInfo {
+    pub os: String,
+    pub cpus: u32,
+    pub memory_mib: u64,
+    pub disk_free_mib: u64,
+    pub load_1m: f64,
+}
+
+/// A worker in a listing: alive while its beat's key lives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum WorkerState {
+    Online(Box<WorkerInfo>),
+    /// Beat for the last time at `last_beat_at`; forgotten after a day.
+    Offline {
+        id: String,
+        last_beat_at: UnixMs,
+    },
+}

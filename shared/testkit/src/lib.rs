@@ -1,0 +1,5 @@
+//! What the tests stand on: real parts, isolated per test, gone at the end.
+
+pub mod redis_server;
+
+pub use redis_server::RedisServer;

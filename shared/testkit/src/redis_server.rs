@@ -1,0 +1,142 @@
+//! A redis-server of a test's own, on a unix socket in a directory of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+/// How long a server may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running redis-server with AOF (`always`) and `noeviction`; killed when dropped.
+pub struct RedisServer {
+    dir: TempDir,
+    child: Option<Child>,
+    extra_args: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts a server and waits until it answers.
+    pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further arguments, such as `["--maxmemory", "10mb"]`.
+    pub fn start_with(extra_args: &[&str]) -> Result<Self> {
+        // Short: a unix socket's path holds 107 bytes at most.
+        let dir = tempfile::Builder::new().prefix("ccc-").tempdir_in("/tmp")?;
+        let extra_args = extra_args.iter().map(ToString::to_string).collect();
+        let mut server = Self { dir, child: None, extra_args };
+        server.spawn()?;
+        Ok(server)
+    }
+
+    /// `unix:///...` for the `[redis] url` of a configuration.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("redis.sock")
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// A plain blocking connection, for looking at what is really there.
+    pub fn connection(&self) -> Result<redis::Connection> {
+        Ok(redis::Client::open(self.url())?.get_connection()?)
+    }
+
+    /// Runs one command given as words and returns its raw answer.
+    pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> Result<T> {
+        let (name, args) = words.split_first().context("a command has a name")?;
+        let mut command = redis::cmd(name);
+        for arg in args {
+            command.arg(*arg);
+        }
+        command.query(&mut self.connection()?).with_context(|| words.join(" "))
+    }
+
+    /// Kills the server with SIGKILL, as a crash would. Its files stay.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server again on the same files and socket.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.spawn()
+    }
+
+    /// Freezes the server (SIGSTOP): connections stay open and nothing answers.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.pid().context("the server does not run")?;
+        kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
+        Ok(())
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        let socket = self.socket();
+        let log = fs::File::create(self.dir.path().join("redis.log"))?;
+        let mut child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+            .args(["--maxmemory-policy", "noeviction", "--unixsocketperm", "600", "--daemonize", "no"])
+            .arg("--unixsocket")
+            .arg(&socket)
+            .arg("--dir")
+            .arg(self.dir.path())
+            .args(&self.extra_args)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("redis-server does not start; on Debian: apt-get install redis-server")?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.connection().and_then(|mut c| Ok(redis::cmd("PING").query::<String>(&mut c)?)).is_err() {
+            if child.try_wait()?.is_some() || Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                bail!("{}", fs::read_to_string(self.dir.path().join("redis.log"))?);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.child = Some(child);
+        Ok(())
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
