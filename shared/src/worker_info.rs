@@ -54,3 +54,13 @@ pub enum WorkerState {
         last_beat_at: UnixMs,
     },
 }
+
+impl WorkerState {
+    /// The node id.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Online(info) => &info.id,
+            Self::Offline { id, .. } => id,
+        }
+    }
+}
