@@ -38,7 +38,7 @@ pub use lease::{Lease, Renewal};
 pub use log::LogEntry;
 pub use settle::Settlement;
 pub use sweep::Swept;
-pub use wake::{Waited, WakeWaiter};
+pub use wake::{Waited, WakeHandle, WakeWaiter};
 
 use crate::config::{QueueConfig, RedisConfig};
 

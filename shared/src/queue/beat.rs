@@ -64,9 +64,7 @@ impl Queue {
         }
         // With every beat, so that a Redis that was flushed knows its workers again.
         self.inner.scripts.roll.call::<u8>(connections, &self.keys().workers(), &[&info.id]).await?;
-        for specialty in &info.specialties {
-            self.register_specialty(specialty).await?;
-        }
+        self.register_specialties(&info.specialties).await?;
         Ok(Beat::Ok { at: answer.get(1).map_or(0, number) })
     }
 

@@ -107,7 +107,7 @@ impl Queue {
     async fn admit(&self, spec: &TaskSpec, script: &NamedScript) -> Result<Enqueued, QueueError> {
         // The locator decides where the record lives, whoever else offers the same id elsewhere.
         let specialty = self.locate_or_take(&spec.id, &spec.specialty).await?;
-        self.register_specialty(&specialty).await?;
+        self.register_specialties(std::slice::from_ref(&specialty)).await?;
         let mut spec_there = spec.clone();
         spec_there.specialty = specialty.clone();
         let mut args: Vec<Vec<u8>> =

@@ -211,12 +211,16 @@ impl Queue {
             .transpose()
     }
 
-    pub(super) async fn register_specialty(&self, specialty: &Specialty) -> Result<(), QueueError> {
+    pub(super) async fn register_specialties(&self, specialties: &[Specialty]) -> Result<(), QueueError> {
+        if specialties.is_empty() {
+            return Ok(());
+        }
         let key = self.keys().specialties();
+        let names: Vec<&str> = specialties.iter().map(Specialty::as_str).collect();
         self.inner
             .connections
             .run(async |mut connection| {
-                redis::cmd("SADD").arg(&key).arg(specialty.as_str()).query_async(&mut connection).await
+                redis::cmd("SADD").arg(&key).arg(&names).query_async(&mut connection).await
             })
             .await
     }

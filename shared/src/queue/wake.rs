@@ -4,7 +4,13 @@
 //! whose wait is never dropped half-way: a marker that is popped for a client that has gone wakes nobody.
 //! The marker is a hint; whoever waits polls as well.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use redis::aio::MultiplexedConnection;
 
@@ -30,13 +36,44 @@ pub struct WakeWaiter {
     specialties: Vec<(Specialty, String)>,
     block: Duration,
     connection: Option<MultiplexedConnection>,
+    client: Arc<AtomicU64>,
+}
+
+/// Ends a wait from outside without losing a marker.
+#[derive(Clone)]
+pub struct WakeHandle {
+    queue: Queue,
+    /// The waiter's client id at the server; 0 while it is not connected.
+    client: Arc<AtomicU64>,
+}
+
+impl WakeHandle {
+    /// Makes a wait that is under way end as if its time were up.
+    pub async fn unblock(&self) -> Result<(), QueueError> {
+        let client = self.client.load(Ordering::Acquire);
+        if client == 0 {
+            return Ok(());
+        }
+        let connections = &self.queue.inner.connections;
+        connections
+            .run(async |mut connection| {
+                redis::cmd("CLIENT").arg("UNBLOCK").arg(client).query_async(&mut connection).await
+            })
+            .await
+    }
 }
 
 impl Queue {
     /// A waiter for `specialties` whose reads block for at most `block`.
     pub fn wake_waiter(&self, specialties: &[Specialty], block: Duration) -> WakeWaiter {
         let named = specialties.iter().map(|s| (s.clone(), self.keys().specialty(s).wake())).collect();
-        WakeWaiter { queue: self.clone(), specialties: named, block, connection: None }
+        WakeWaiter {
+            queue: self.clone(),
+            specialties: named,
+            block,
+            connection: None,
+            client: Arc::default(),
+        }
     }
 
     /// Puts back a marker that was taken and cannot be used; whether anything waits.
@@ -48,6 +85,11 @@ impl Queue {
 }
 
 impl WakeWaiter {
+    /// For whoever wants to end a wait.
+    pub fn handle(&self) -> WakeHandle {
+        WakeHandle { queue: self.queue.clone(), client: Arc::clone(&self.client) }
+    }
+
     /// Waits for a marker. Must be polled to its end: dropped half-way it may swallow a marker. Callers that
     /// want to stop early give the waiter a task of its own.
     ///
@@ -57,7 +99,9 @@ impl WakeWaiter {
         let connection = if let Some(connection) = &mut self.connection {
             connection
         } else {
-            let opened = self.queue.inner.connections.dedicated(self.block + ANSWER_MARGIN).await?;
+            let mut opened = self.queue.inner.connections.dedicated(self.block + ANSWER_MARGIN).await?;
+            let client = redis::cmd("CLIENT").arg("ID").query_async(&mut opened).await?;
+            self.client.store(client, Ordering::Release);
             self.connection.insert(opened)
         };
         let mut command = redis::cmd("BZPOPMIN");
@@ -72,6 +116,7 @@ impl WakeWaiter {
                 Ok(found.map_or(Waited::TimedOut, |(specialty, _)| Waited::Woken(specialty.clone())))
             }
             Err(error) => {
+                self.client.store(0, Ordering::Release);
                 self.connection = None;
                 Err(error.into())
             }
