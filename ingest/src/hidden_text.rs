@@ -32,66 +32,107 @@ fn is_invisible(c: char) -> bool {
 
 /// `text` without HTML comments, except those in a fenced code block, which a reader sees.
 ///
-/// A fence counts only where Markdown surely reads it as one: at the start of a line, in a paragraph
-/// without a `<` (which might begin raw HTML), and in a text without the tags whose content is raw up to
-/// their end. Everywhere else a comment goes, even from code: too much removed is the safe side.
+/// A fence counts only where Markdown surely reads it as one: at the start of a line, in a paragraph that
+/// cannot be raw HTML, and after none of the tags whose content is raw up to their end. Everywhere else a
+/// comment goes, even from code: too much removed is the safe side.
 fn strip_comments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut raw_html = false;
-    let mut paragraph_has_tag = false;
-    while !rest.is_empty() {
-        if !raw_html
-            && !paragraph_has_tag
-            && let Some(block) = fenced_block(rest)
-        {
-            kept.push_str(&rest[..block]);
-            rest = &rest[block..];
-            continue;
+    let mut line_feed = Next::new(text, "\n");
+    let mut opening = Next::new(text, "<!--");
+    let mut closing = Next::new(text, "-->");
+    let mut blank_line = Next::new(text, "\n\n");
+    let mut context = Context::default();
+    let mut at = 0;
+    let mut line_start = 0;
+    while at < text.len() {
+        let line_end = line_feed.from(at).map_or(text.len(), |feed| feed + 1);
+        if at == line_start {
+            if let Some(length) = fenced_block(&text[at..]).filter(|_| !context.may_be_raw_html()) {
+                kept.push_str(&text[at..at + length]);
+                at += length;
+                line_start = at;
+                continue;
+            }
+            context.enter_line(&text[at..line_end]);
         }
-        let line_end = rest.find('\n').map_or(rest.len(), |at| at + 1);
-        let line = &rest[..line_end];
-        if line.trim().is_empty() {
-            paragraph_has_tag = false;
-        }
-        paragraph_has_tag |= line.contains('<');
-        raw_html |= opens_raw_html(line);
-        let Some(start) = line.find("<!--") else {
-            kept.push_str(line);
-            rest = &rest[line_end..];
+        let Some(start) = opening.from(at).filter(|start| *start < line_end) else {
+            kept.push_str(&text[at..line_end]);
+            at = line_end;
+            line_start = at;
             continue;
         };
-        kept.push_str(&rest[..start]);
-        let comment = &rest[start..];
-        let length = comment_length(comment, is_block_start(&line[..start]));
-        if length == 0 {
-            kept.push_str("<!--");
+        kept.push_str(&text[at..start]);
+        // "<!-->" is a whole comment for a browser, hence the overlap.
+        let end = closing.from(start + 2).map(|end| end + "-->".len());
+        at = if context.may_be_raw_html() {
+            // It hides everything up to its end, or up to the end of the text.
+            end.unwrap_or(text.len())
+        } else {
+            // In running text it ends within its paragraph or is no comment.
+            let paragraph_end = blank_line.from(start).unwrap_or(text.len());
+            end.filter(|end| *end <= paragraph_end).unwrap_or_else(|| {
+                kept.push_str("<!--");
+                start + "<!--".len()
+            })
+        };
+        if at > line_end {
+            line_start = text[..at].rfind('\n').map_or(0, |feed| feed + 1);
+            context.html_block = true;
         }
-        rest = &comment[length.max("<!--".len()).min(comment.len())..];
     }
     kept
 }
 
-/// Bytes of the comment that `text` begins with; 0 when Markdown shows it as it is.
-fn comment_length(text: &str, starts_block: bool) -> usize {
-    // "<!-->" is a whole comment for a browser, hence the overlap.
-    let end = text[2..].find("-->").map(|at| 2 + at + "-->".len());
-    if starts_block {
-        // It hides everything up to its end, or up to the end of the text.
-        return end.unwrap_or(text.len());
+/// The next place of `pattern`, looked for once: the text is untrusted, and its cost must stay linear.
+struct Next<'t> {
+    text: &'t str,
+    pattern: &'static str,
+    found: Option<usize>,
+}
+
+impl<'t> Next<'t> {
+    fn new(text: &'t str, pattern: &'static str) -> Self {
+        Self { text, pattern, found: text.find(pattern) }
     }
-    let paragraph_end = text.find("\n\n").unwrap_or(text.len());
-    end.filter(|end| *end <= paragraph_end).unwrap_or(0)
+
+    /// The first place at or after `at`, which never goes back.
+    fn from(&mut self, at: usize) -> Option<usize> {
+        if self.found.is_some_and(|found| found < at) {
+            self.found = self.text[at..].find(self.pattern).map(|place| at + place);
+        }
+        self.found
+    }
 }
 
-/// Whether nothing but quote and list marks and blanks stands before a comment on its line.
-fn is_block_start(before: &str) -> bool {
-    before
-        .chars()
-        .all(|c| c.is_whitespace() || c.is_ascii_digit() || matches!(c, '>' | '-' | '+' | '*' | '.' | ')'))
+/// What is known of the lines so far, as far as it says whether Markdown is read or HTML.
+#[derive(Default)]
+struct Context {
+    /// A tag was opened whose content is raw up to its end, wherever that is.
+    raw_element: bool,
+    /// A line of this paragraph begins with a tag, which makes the rest of the paragraph raw.
+    html_block: bool,
 }
 
-fn opens_raw_html(line: &str) -> bool {
+impl Context {
+    fn enter_line(&mut self, line: &str) {
+        self.html_block = (self.html_block && !line.trim().is_empty()) || begins_with_tag(line);
+        self.raw_element |= opens_raw_element(line);
+    }
+
+    fn may_be_raw_html(&self) -> bool {
+        self.raw_element || self.html_block
+    }
+}
+
+/// Whether a `<` follows the marks of quotes, lists and footnotes that a block can stand behind.
+fn begins_with_tag(line: &str) -> bool {
+    let footnote = line.trim_start().strip_prefix("[^").and_then(|rest| rest.split_once("]:"));
+    let line = footnote.map_or(line, |(_, text)| text);
+    let is_mark = |c: char| c.is_whitespace() || c.is_ascii_digit() || ">-+*.)".contains(c);
+    line.trim_start_matches(is_mark).starts_with('<')
+}
+
+fn opens_raw_element(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     ["<pre", "<script", "<style", "<textarea", "<?", "<![cdata["].iter().any(|tag| lower.contains(tag))
 }
@@ -147,6 +188,9 @@ mod tests {
             ("> <!-- never closed in a quote", "> "),
             ("a <!--> b <!---> c", "a  b  c"),
             ("<!-- a --><!-- b -->c", "c"),
+            ("<!-- a --> <!-- b, never closed", " "),
+            ("<p>\nx <!-- spans\n\nparagraphs --> y", "<p>\nx  y"),
+            ("[^1]: <!-- never closed", "[^1]: "),
         ] {
             assert_eq!(strip(text), expected, "{text:?}");
         }
@@ -159,6 +203,7 @@ mod tests {
             "```html\n<!-- shown -->\n```\nb",
             "steps:\n~~~\n<!-- shown -->\n~~~\n",
             "```\n<!-- shown, never closed",
+            "from `<!--` and `<!--` on,\n\nall is `-->` shown",
         ] {
             assert_eq!(strip(text), text);
         }
@@ -179,6 +224,14 @@ mod tests {
             "<!--\n\n-->```\n<!-- hidden -->\n```\n",
         ] {
             assert!(!strip(text).contains("hidden"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_full_of_marks_takes_no_longer_than_any_other() {
+        for piece in ["a<!--", "<!---->", "<!--\n\n", "`<!--`\n\n", "```\n<!--\n"] {
+            // Quadratic work would take minutes for this.
+            strip(&piece.repeat(1_000_000 / piece.len()));
         }
     }
 

@@ -40,6 +40,11 @@ impl Ignored {
     pub fn event(name: &str) -> Self {
         Self::Event(short(name))
     }
+
+    /// Whether the event asked for a task and was turned down.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Event(_) | Self::Action(_) | Self::OtherLabel { .. } | Self::PullRequest)
+    }
 }
 
 /// A name from outside, cut for an answer or a log line.
