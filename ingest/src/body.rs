@@ -154,9 +154,9 @@ mod tests {
 
     use super::*;
 
-    fn chunks(sizes: &[usize]) -> impl Stream<Item = Result<&'static [u8], Infallible>> + use<> {
+    fn chunks(sizes: &[usize]) -> impl Stream<Item = Result<&'static [u8], Infallible>> {
         static ZEROS: [u8; 4_096] = [0; 4_096];
-        stream::iter(sizes.to_vec().into_iter().map(|size| Ok(&ZEROS[..size])))
+        stream::iter(sizes.iter().map(|size| Ok(&ZEROS[..*size])))
     }
 
     async fn read(bodies: &Bodies, sizes: &[usize]) -> Result<Body, Rejection> {

@@ -1,0 +1,11 @@
+//! Webhooks over real HTTP into a real Redis.
+
+mod answers;
+mod client;
+mod gate;
+mod ingester;
+mod limits;
+mod mutations;
+mod outages;
+mod payload;
+mod start;
