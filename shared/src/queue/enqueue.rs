@@ -1,6 +1,9 @@
 //! Tasks come in: each at most once by its id, and one active task an issue.
 
+use std::time::Duration;
+
 use redis::Value;
+use tokio::time::sleep;
 
 use super::{Queue, QueueError, inspect::first_word, record, script::NamedScript};
 use crate::{Specialty, Status, TaskId, TaskSpec};
@@ -8,6 +11,13 @@ use crate::{Specialty, Status, TaskId, TaskSpec};
 /// How long an issue's key lasts that names a task not yet enqueued. An ingester that dies in between
 /// leaves the issue free again after this.
 const ISSUE_PROVISIONAL_MS: u64 = 60_000;
+
+/// How long such a key is taken to mean that its ingester is just about to enqueue. Deliveries for one
+/// issue come in bunches: opened, and labelled in the same second.
+const ISSUE_IN_PROGRESS_MS: u64 = 1_500;
+
+/// Wait before such a key is looked at again.
+const ISSUE_PAUSE: Duration = Duration::from_millis(25);
 
 /// What became of a task that was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +41,13 @@ pub enum IssueEnqueued {
     Delivered {
         task: TaskId,
     },
+}
+
+/// What an issue's key names.
+struct Named {
+    task: TaskId,
+    /// Life of a provisional key; `None` of a lasting one.
+    left_ms: Option<u64>,
 }
 
 impl Queue {
@@ -69,14 +86,17 @@ impl Queue {
         loop {
             match self.issue_take(&key, &spec.id, expected.as_ref(), ISSUE_PROVISIONAL_MS).await? {
                 None => break,
-                Some(other) => {
-                    if self.task(&other).await?.is_some_and(|record| !record.status.is_settled()) {
-                        self.remember_delivery(delivery, &other).await?;
-                        return Ok(IssueEnqueued::Duplicate { task: other });
+                Some(Named { task, left_ms }) => match self.task(&task).await? {
+                    Some(record) if !record.status.is_settled() => {
+                        self.remember_delivery(delivery, &task).await?;
+                        return Ok(IssueEnqueued::Duplicate { task });
+                    }
+                    None if left_ms.is_some_and(|ms| ms + ISSUE_IN_PROGRESS_MS > ISSUE_PROVISIONAL_MS) => {
+                        sleep(ISSUE_PAUSE).await;
                     }
                     // Settled, or never enqueued: replaced, if the key still names it.
-                    expected = Some(other);
-                }
+                    _ => expected = Some(task),
+                },
             }
         }
         self.enqueue(spec).await?;
@@ -92,7 +112,9 @@ impl Queue {
         let key = self.keys().issue(&spec.repository, number);
         let mut expected = None;
         loop {
-            let Some(other) = self.issue_take(&key, &spec.id, expected.as_ref(), 0).await? else {
+            let Some(Named { task: other, .. }) =
+                self.issue_take(&key, &spec.id, expected.as_ref(), 0).await?
+            else {
                 return Ok(None);
             };
             match self.task(&other).await? {
@@ -146,25 +168,24 @@ impl Queue {
         }
     }
 
-    /// `None` when the key names `id` now, else the other task that it names.
+    /// `None` when the key names `id` now, else what it names.
     async fn issue_take(
         &self,
         key: &str,
         id: &TaskId,
         expected: Option<&TaskId>,
         life_ms: u64,
-    ) -> Result<Option<TaskId>, QueueError> {
+    ) -> Result<Option<Named>, QueueError> {
         let args = [id.as_str(), expected.map_or("", TaskId::as_str), &life_ms.to_string()];
         let answer: Vec<Value> =
             self.inner.scripts.issue_take.call(&self.inner.connections, key, &args).await?;
         if first_word(&answer) == "taken" {
             return Ok(None);
         }
-        let other: String = answer
-            .get(1)
-            .map_or(Ok(String::new()), redis::from_redis_value_ref)
+        let (_, other, left_ms): (String, String, i64) = redis::from_redis_value(Value::Array(answer))
             .map_err(|error| QueueError::unexpected("issue_take", error))?;
-        other.parse().map(Some).map_err(|error| QueueError::unexpected("the issue's key", error))
+        let task = other.parse().map_err(|error| QueueError::unexpected("the issue's key", error))?;
+        Ok(Some(Named { task, left_ms: u64::try_from(left_ms).ok() }))
     }
 
     async fn delivered(&self, guid: &str) -> Result<Option<TaskId>, QueueError> {

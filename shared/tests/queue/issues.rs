@@ -5,6 +5,8 @@ use shared::{
     queue::{IssueEnqueued, Settlement},
 };
 
+use tokio::task::JoinSet;
+
 use crate::setting::{Setting, holder, task};
 
 fn issue(id: &str) -> TaskSpec {
@@ -27,9 +29,24 @@ async fn an_issue_has_one_active_task_and_may_have_another_when_it_is_settled() 
 }
 
 #[tokio::test]
+async fn deliveries_for_one_issue_at_the_same_moment_make_one_task() {
+    let s = Setting::new();
+    let mut offers = JoinSet::new();
+    for i in 0..12 {
+        let queue = s.queue.clone();
+        offers.spawn(async move { queue.enqueue_issue(&issue(&format!("t{i}")), None).await });
+    }
+    let answers = offers.join_all().await;
+    let created = answers.iter().filter(|answer| matches!(answer, Ok(IssueEnqueued::Created))).count();
+    assert_eq!(created, 1, "{answers:?}");
+    assert_eq!(s.queue.counts(&"backend".parse().unwrap()).await.unwrap().pending, 1);
+}
+
+#[tokio::test]
 async fn an_ingester_that_died_before_enqueueing_does_not_lock_the_issue() {
     let s = Setting::new();
-    s.redis::<()>("SET $:issue:octo/cat#7 never-came PX 60000");
+    // Ten seconds ago.
+    s.redis::<()>("SET $:issue:octo/cat#7 never-came PX 50000");
     assert_eq!(s.queue.enqueue_issue(&issue("a"), Some("d1")).await.unwrap(), IssueEnqueued::Created);
     assert_eq!(s.redis::<String>("GET $:issue:octo/cat#7"), "a");
     assert_eq!(s.redis::<i64>("TTL $:issue:octo/cat#7"), -1, "made lasting");
