@@ -1,6 +1,10 @@
 //! The classifier's data as it stands in TOML: the built-in file and a user's own on top of it.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
 
 use serde::Deserialize;
 use shared::Specialty;
@@ -99,7 +103,8 @@ pub struct Terms {
     pub aliases: BTreeMap<String, usize>,
     pub weighted: BTreeMap<Form, WeightedTerm>,
     pub technologies: Vec<String>,
-    pub technology_words: BTreeMap<Form, usize>,
+    /// Which technologies a word stands for, by their index.
+    pub technology_words: BTreeMap<Form, BTreeSet<usize>>,
     pub priority: Levels,
     pub complexity: Levels,
 }
@@ -144,7 +149,7 @@ impl Terms {
             let key = format!("technology.{name}");
             let index = position_or_push(&mut self.technologies, name);
             for word in words {
-                self.technology_words.insert(at.form(&key, &word)?, index);
+                self.technology_words.entry(at.form(&key, &word)?).or_default().insert(index);
             }
         }
         self.priority.add("priority", parsed.priority, at)?;

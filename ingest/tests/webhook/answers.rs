@@ -247,22 +247,15 @@ async fn hostile_headers_are_refused_or_harmless() {
         "Content-Length: 1\r\nContent-Length: 2\r\n".to_owned(),
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n".to_owned(),
         format!("X-Long: {}\r\n", "y".repeat(100_000)),
-        (0..500).map(|i| format!("X-{i}: z\r\n")).collect(),
+        "X-Many: z\r\n".repeat(500),
     ] {
         let delivery = Delivery { more_headers: headers.clone(), signature: None, ..good.clone() };
         let answer = delivery.post(ingester.address).await;
         let start: String = headers.chars().take(40).collect();
         assert!((400..500).contains(&answer.status), "{start}: {}", answer.status);
     }
-    for nonsense in
-        ["\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n"]
-    {
-        let answer = tokio::spawn({
-            let (address, bytes) = (ingester.address, nonsense.as_bytes().to_vec());
-            async move { exchange(address, &bytes).await }
-        });
-        // A refusal or a closed connection; what counts is that the next one is served.
-        let _ = answer.await;
+    for nonsense in ["GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n"] {
+        assert_eq!(exchange(ingester.address, nonsense.as_bytes()).await.status, 400, "{nonsense:?}");
     }
     assert_eq!(good.post(ingester.address).await.status, 202);
     assert_eq!(ingester.task(&good.post(ingester.address).await).await.0.priority, Priority::High);

@@ -1,4 +1,5 @@
 //! Webhooks over real HTTP into a real Redis.
+#![cfg(test)]
 
 mod answers;
 mod client;
