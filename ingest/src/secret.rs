@@ -35,9 +35,7 @@ pub fn load_or_make(config: &GithubConfig, state_dir: &StateDir) -> Result<Secre
     let path = state_dir.webhook_secret();
     let kept = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if make(state_dir).map_err(|source| SecretError::Make { path: path.clone(), source })? {
-                info!(path = %path.display(), "made a webhook secret; set it in the webhook's settings");
-            }
+            make(state_dir).map_err(|source| SecretError::Make { path: path.clone(), source })?;
             fs::read_to_string(&path)
         }
         other => other,
@@ -47,14 +45,15 @@ pub fn load_or_make(config: &GithubConfig, state_dir: &StateDir) -> Result<Secre
     if secret.len() < SECRET_CHARS_MIN {
         return Err(SecretError::Damaged { path });
     }
+    info!(path = %path.display(), "the webhook secret is in this file; set it in the webhook's settings");
     Ok(SecretString::from(secret))
 }
 
-/// Whether this call made the file; `false` when another process was faster.
+/// Makes the file, unless another process was faster.
 ///
 /// The file appears whole or not at all, so that two ingesters that start at once, or one that dies in
 /// between, never see half a secret or two different ones.
-fn make(state_dir: &StateDir) -> io::Result<bool> {
+fn make(state_dir: &StateDir) -> io::Result<()> {
     let mut random = [0_u8; SECRET_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     // Temporary files are made with mode 600.
@@ -62,11 +61,8 @@ fn make(state_dir: &StateDir) -> io::Result<bool> {
     writeln!(file, "{}", hex::encode(random))?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(state_dir.webhook_secret()) {
-        Ok(_) => {
-            File::open(state_dir.path())?.sync_all()?;
-            Ok(true)
-        }
-        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Ok(_) => File::open(state_dir.path())?.sync_all(),
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(refused) => Err(refused.error),
     }
 }
