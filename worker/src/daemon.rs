@@ -4,7 +4,7 @@
 //! then heartbeat and sweeper, then the poller. End: poller, runs (drained, then stopped), sweeper,
 //! heartbeat, and last the beat is taken back.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use shared::{
     Failure, TaskId,
@@ -21,6 +21,7 @@ use crate::{
     account::account,
     executor::Executor,
     heartbeat::{Heartbeat, HeartbeatEnd},
+    host::Host,
     identity::{Identity, IdentityError},
     ledger::Ledger,
     poller::{Poller, observe},
@@ -78,14 +79,14 @@ pub async fn run(
     config: Config,
     queue: Queue,
     state_dir: StateDir,
-    supervisor: PathBuf,
+    host: Host,
     stop: Stop,
 ) -> Result<(), WorkerError> {
     let specialties = Arc::new(Specialties::parse(&config.worker.specialties)?);
     let node = node_id(&config);
     let slots = config.worker.max_tasks;
     let start = Start { node: &node, slots, specialties: &specialties };
-    let mut station = Station::open(&config, queue, &state_dir, supervisor, &stop, start).await?;
+    let mut station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
     let context = Arc::clone(&station.context);
     let sweeper = tokio::spawn(sweeper::run(
         context.queue.clone(),
@@ -127,7 +128,7 @@ pub async fn run_held(
     config: Config,
     queue: Queue,
     state_dir: StateDir,
-    supervisor: PathBuf,
+    host: Host,
     stop: Stop,
     id: TaskId,
 ) -> Result<HeldEnd, WorkerError> {
@@ -135,7 +136,7 @@ pub async fn run_held(
     // Not the host's own worker, which may be running: a node for this process alone.
     let node = format!("{}-run-{}", node_id(&config), std::process::id());
     let start = Start { node: &node, slots: 1, specialties: &specialties };
-    let station = Station::open(&config, queue, &state_dir, supervisor, &stop, start).await?;
+    let station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
     let context = Arc::clone(&station.context);
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let answer = match context.queue.claim_held(&station.identity.holder, &id, &nonce).await {
@@ -181,14 +182,14 @@ impl Station {
         config: &Config,
         queue: Queue,
         state_dir: &StateDir,
-        supervisor: PathBuf,
+        host: Host,
         stop: &Stop,
         start: Start<'_>,
     ) -> Result<Self, WorkerError> {
         let identity = Identity::take(start.node, state_dir)?;
-        let executor = Executor::prepare(config, state_dir, supervisor).await.map_err(WorkerError::Setup)?;
+        let executor = Executor::prepare(config, state_dir, host).await.map_err(WorkerError::Setup)?;
         let ledger = Arc::new(Ledger::new());
-        let info = info(config, state_dir, &identity, &executor, &start);
+        let info = info(&identity, &executor, &start);
         first_beat(&queue, &info).await?;
         // The lock proves that no former process of this node lives, and the executor has ended what it left.
         for specialty in queue.specialties().await? {
@@ -243,14 +244,8 @@ async fn first_beat(queue: &Queue, info: &WorkerInfo) -> Result<(), WorkerError>
     }
 }
 
-fn info(
-    config: &Config,
-    state_dir: &StateDir,
-    identity: &Identity,
-    executor: &Executor,
-    start: &Start<'_>,
-) -> WorkerInfo {
-    let workspace_root = state_dir.workspaces().display().to_string();
+fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerInfo {
+    let workspace_root = executor.workspace_root().display().to_string();
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let started_at = since_epoch.map_or(0, |since| since.as_millis() as u64);
     WorkerInfo {
@@ -264,7 +259,7 @@ fn info(
         slots: start.slots,
         running: Vec::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        agent: executor.agent(&config.agent),
+        agent: executor.agent(),
         sandbox: executor.sandbox().to_owned(),
         system: system::info(&workspace_root),
         workspace_root,

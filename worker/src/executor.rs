@@ -1,33 +1,263 @@
-//! Runs tasks in workspaces: the part that follows.
-#![expect(clippy::unused_async, clippy::unused_self, clippy::unnecessary_literal_bound, reason = "seam")]
+//! Runs tasks: prepared once, then several at a time.
 
-use std::path::PathBuf;
-
-use shared::{
-    Failure,
-    config::{AgentConfig, Config},
-    state_dir::StateDir,
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
-use crate::run::{RunControl, RunEnd, RunInput};
+use nix::sys::prctl;
+use sha2::{Digest, Sha256};
+use shared::{Failure, config::Config, state_dir::StateDir};
+use tokio::sync::watch;
 
-/// Runs one task at a time or several.
-pub struct Executor;
+use crate::{
+    agent::Agent,
+    child::{self, Ending, Nursery},
+    git::Git,
+    host::Host,
+    redact::Redactor,
+    run::{Attempt, Problem, Reporter, RunControl, RunEnd, RunInput, StopReason},
+    sandbox::{Confined, Sandbox},
+    workspace::{Owner, Workspace, sweep},
+};
+
+/// How long the agent program may take to tell its version.
+const VERSION_MAX: Duration = Duration::from_secs(30);
+
+/// Where work is done when the agent's user cannot reach the state directory.
+const SYSTEM_STATE: &str = "/var/lib/claude-cluster";
+
+/// Everything that runs share.
+pub struct Executor {
+    config: Config,
+    host: Host,
+    sandbox: Sandbox,
+    agent: Agent,
+    agent_version: Option<String>,
+    redactor: Arc<Redactor>,
+    workspaces: PathBuf,
+    mirrors: PathBuf,
+}
 
 impl Executor {
-    pub async fn prepare(_: &Config, _: &StateDir, _: PathBuf) -> Result<Self, Failure> {
-        Err(Failure::configuration("runs are not built yet"))
+    /// Finds out what this machine can do and removes what crashed runs have left.
+    ///
+    /// `host` is the supervisor program's path, or a [`Host`] that also lends an environment. `Err` says what
+    /// has to be mended before any task can run here.
+    pub async fn prepare(
+        config: &Config,
+        state_dir: &StateDir,
+        host: impl Into<Host>,
+    ) -> Result<Self, Failure> {
+        let host = host.into();
+        let nursery = Nursery::default();
+        let git = Git::new(config, &host, nursery.clone());
+        git.run(Path::new("/"), &["--version"]).await.map_err(|error| {
+            Failure::configuration(format!("{error}; on Debian and Ubuntu: apt-get install git"))
+        })?;
+        let sandbox = Sandbox::choose(config, &host, state_dir.path(), &nursery).await?;
+        if sandbox.name() == "process" {
+            // Nobody but root reads this process' memory and environment any more.
+            prctl::set_dumpable(false).map_err(|errno| {
+                Failure::configuration(format!("the worker cannot protect its memory: {errno}"))
+            })?;
+        }
+        let (workspaces, mirrors) = work_dirs(config, state_dir, sandbox.owner())?;
+        let swept = sweep(&workspaces, &nursery).await;
+        match swept {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "removed workspaces of runs that had died"),
+            Err(error) => tracing::warn!(%error, "left-over workspaces cannot be removed"),
+        }
+        let agent = Agent::find(&config.agent, &sandbox)?;
+        let mut executor = Self {
+            config: config.clone(),
+            host,
+            sandbox,
+            agent,
+            agent_version: None,
+            redactor: Arc::new(Redactor::of(config)),
+            workspaces,
+            mirrors,
+        };
+        executor.agent_version = executor.ask_version().await?;
+        Ok(executor)
     }
 
-    pub async fn run(&self, _: RunInput, _: RunControl) -> RunEnd {
-        RunEnd::Failed(Failure::configuration("runs are not built yet"))
+    /// `bubblewrap` or `process`.
+    pub fn sandbox(&self) -> &'static str {
+        self.sandbox.name()
     }
 
-    pub fn agent(&self, _: &AgentConfig) -> String {
-        String::new()
+    /// Why this sandbox, and where it is the lesser one, how to get the better.
+    pub fn sandbox_reason(&self) -> &str {
+        self.sandbox.reason()
     }
 
-    pub fn sandbox(&self) -> &str {
-        ""
+    /// The agent and, where it tells, its version: `claude 2.1.328`.
+    pub fn agent(&self) -> String {
+        match &self.agent_version {
+            Some(version) => format!("{} {version}", self.agent.name()),
+            None => self.agent.name(),
+        }
     }
+
+    /// Below it lie the workspaces.
+    pub fn workspace_root(&self) -> &Path {
+        &self.workspaces
+    }
+
+    /// Runs one task to its end. When this returns, no process of the run is alive and its workspace is gone
+    /// (or kept, if so configured).
+    ///
+    /// Reports must be received until then: a run whose reports nobody takes waits. Call it on a runtime
+    /// whose threads outlive it; dropping it kills its processes without waiting for them.
+    pub async fn run(&self, input: RunInput, control: RunControl) -> RunEnd {
+        let RunControl { mut stop, reports, still_held } = control;
+        let nursery = Nursery::default();
+        let name = format!("{}-{}", input.spec.id, input.fence);
+        let workspace = match Workspace::create(&self.workspaces, &name, self.sandbox.owner()) {
+            Ok(workspace) => workspace,
+            Err(error) => {
+                return RunEnd::Failed(Failure::transient(format!("cannot make a workspace: {error}")));
+            }
+        };
+        let reporter = Reporter::new(reports, Arc::clone(&self.redactor));
+        let git = Git::new(&self.config, &self.host, nursery.clone());
+        let attempt = Attempt {
+            config: &self.config,
+            sandbox: &self.sandbox,
+            agent: &self.agent,
+            mirrors: &self.mirrors,
+            git: &git,
+            nursery: &nursery,
+            workspace: &workspace,
+            input: &input,
+            reporter: &reporter,
+            still_held: &still_held,
+        };
+        // The one place that listens: whatever the attempt waits for is dropped, and thereby killed.
+        let ended = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => None,
+            ended = attempt.run() => Some(ended),
+        };
+        let died = nursery.empty().await;
+        let end = match (ended, died) {
+            (_, Err(error)) => {
+                RunEnd::Failed(Failure::transient(format!("the run could not be ended: {error}")))
+            }
+            (None, Ok(())) => RunEnd::Stopped(latest(&stop)),
+            (Some(Ok(outcome)), Ok(())) => RunEnd::Finished(self.redactor.outcome(outcome)),
+            (Some(Err(Problem::LeaseLost)), Ok(())) => RunEnd::Stopped(StopReason::LeaseLost),
+            (Some(Err(Problem::Failed(failure))), Ok(())) => RunEnd::Failed(self.redactor.failure(failure)),
+        };
+        self.leave(workspace, &end, &nursery).await;
+        end
+    }
+
+    async fn leave(&self, workspace: Workspace, end: &RunEnd, nursery: &Nursery) {
+        let root = workspace.root().to_owned();
+        if self.config.workspace.keep_failed && matches!(end, RunEnd::Failed(_)) {
+            match workspace.keep() {
+                Ok(kept) => tracing::info!(workspace = %kept.display(), "kept the workspace of a failed run"),
+                Err(error) => {
+                    tracing::warn!(workspace = %root.display(), %error, "cannot keep the workspace");
+                }
+            }
+        } else if let Err(error) = workspace.remove(nursery).await {
+            // The next start sweeps it: its lock is free.
+            tracing::warn!(workspace = %root.display(), %error, "cannot remove the workspace");
+        }
+    }
+
+    /// Runs the agent program where agents run, which also proves that it can run there.
+    async fn ask_version(&self) -> Result<Option<String>, Failure> {
+        let Some(argv) = self.agent.version_call() else { return Ok(None) };
+        let failed = |what: String| Failure::configuration(format!("the agent program does not run: {what}"));
+        let nursery = Nursery::default();
+        let name = format!("version-{}", uuid::Uuid::new_v4().simple());
+        let workspace = Workspace::create(&self.workspaces, &name, self.sandbox.owner())
+            .map_err(|error| failed(error.to_string()))?;
+        let files = self.agent.files();
+        let job = self.sandbox.job(&Confined {
+            workspace: &workspace,
+            mirror: None,
+            out: false,
+            files,
+            env: Vec::new(),
+            argv,
+        });
+        let asked = child::capture(&nursery, job, &[], VERSION_MAX).await;
+        workspace.remove(&nursery).await.map_err(|error| failed(error.to_string()))?;
+        let asked = asked.map_err(|error| failed(error.to_string()))?;
+        match asked.ending {
+            Ending::Exited(0) => {
+                let first = asked.stdout.split_whitespace().next().map(str::to_owned);
+                Ok(first.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())))
+            }
+            Ending::Exited(code) => Err(failed(format!(
+                "--version ended with code {code}: {}",
+                asked.stderr.last().unwrap_or("no output")
+            ))),
+            Ending::OverTime | Ending::Silent => Err(failed("--version took too long".to_owned())),
+        }
+    }
+}
+
+/// Resolves when the run is told to stop; never, when whoever could say so is gone.
+async fn stopped(stop: &mut watch::Receiver<Option<StopReason>>) {
+    if stop.wait_for(Option::is_some).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// While the run was being ended, a weightier reason may have come.
+fn latest(stop: &watch::Receiver<Option<StopReason>>) -> StopReason {
+    stop.borrow().clone().unwrap_or(StopReason::Shutdown)
+}
+
+/// Workspaces and mirrors. Another user must be able to walk down to both, and to list neither.
+fn work_dirs(
+    config: &Config,
+    state_dir: &StateDir,
+    owner: Option<Owner>,
+) -> Result<(PathBuf, PathBuf), Failure> {
+    let root = &config.workspace.root;
+    let mut dirs = if root.as_os_str().is_empty() {
+        (state_dir.workspaces(), state_dir.mirrors())
+    } else {
+        (root.join("workspaces"), root.join("mirrors"))
+    };
+    if let Some(owner) = owner.filter(|owner| !owner.reaches(&dirs.0)) {
+        if !root.as_os_str().is_empty() {
+            return Err(Failure::configuration(format!(
+                "workspace.root {} cannot be reached by the user that agents run as (uid {}); let others walk \
+                 through it (chmod o+x) or name another",
+                root.display(),
+                owner.uid
+            )));
+        }
+        let digest = Sha256::digest(state_dir.path().as_os_str().as_encoded_bytes());
+        let root = Path::new(SYSTEM_STATE).join(hex::encode(&digest[..8]));
+        dirs = (root.join("workspaces"), root.join("mirrors"));
+    }
+    let mode = if owner.is_some() { 0o711 } else { 0o700 };
+    for dir in [&dirs.0, &dirs.1] {
+        make_dirs(dir, mode).map_err(|error| {
+            Failure::configuration(format!(
+                "cannot make {}: {error}; set workspace.root to a directory that can be written",
+                dir.display()
+            ))
+        })?;
+    }
+    Ok(dirs)
+}
+
+fn make_dirs(dir: &Path, mode: u32) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }

@@ -3,10 +3,16 @@
 //! A run knows nothing of Redis. It is told to stop, it reports, and it asks before each publishing step
 //! whether its lease still stands.
 
+mod agent_round;
+mod attempt;
+mod reporter;
+
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use shared::{Failure, Outcome, TaskSpec, lifecycle::Fence, task_log::LogLine};
 use tokio::sync::{mpsc, watch};
+
+pub(crate) use self::{attempt::Attempt, reporter::Reporter};
 
 /// Reports that wait for the queue. When it is full the run waits, and with it the agent's pipe.
 pub const REPORTS_MAX: usize = 256;
@@ -84,4 +90,18 @@ pub enum RunEnd {
     Finished(Outcome),
     Failed(Failure),
     Stopped(StopReason),
+}
+
+/// What ends an attempt without an outcome.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    Failed(Failure),
+    /// The fence check said no: another may hold the task.
+    LeaseLost,
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     executor::Executor,
     ledger::Ledger,
-    reporter::Reporter,
     run::{FenceCheck, REPORTS_MAX, RunControl, RunEnd, RunInput, StopReason},
+    scribe::Scribe,
     stop::{Stop, StopLevel},
 };
 
@@ -109,8 +109,8 @@ async fn execute(
     let (reports, received) = mpsc::channel(REPORTS_MAX);
     let control = RunControl { stop, reports, still_held: fence_check(context, lease) };
     let input = RunInput { spec, run, fence: lease.fence, node: context.node.clone() };
-    let reporter = Reporter::new(context.queue.clone(), lease.clone(), run);
-    let (end, ()) = tokio::join!(context.executor.run(input, control), reporter.run(received));
+    let scribe = Scribe::new(context.queue.clone(), lease.clone(), run);
+    let (end, ()) = tokio::join!(context.executor.run(input, control), scribe.run(received));
     end
 }
 

@@ -19,8 +19,8 @@ const KEPT_LINES_MAX: usize = 2_000;
 /// How long lines are gathered: a person who follows the log notices no delay below this.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// The reporter of one run.
-pub struct Reporter {
+/// The scribe of one run.
+pub struct Scribe {
     queue: Queue,
     lease: Lease,
     run: u32,
@@ -28,7 +28,7 @@ pub struct Reporter {
     dropped: u64,
 }
 
-impl Reporter {
+impl Scribe {
     pub fn new(queue: Queue, lease: Lease, run: u32) -> Self {
         Self { queue, lease, run, kept: VecDeque::new(), dropped: 0 }
     }

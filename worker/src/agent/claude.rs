@@ -1,0 +1,181 @@
+//! Claude Code in headless mode: one JSON object a line, the verdict from typed fields alone.
+//!
+//! Never from the exit code (0 after an interrupt) and never from prose (an agent may quote "usage limit
+//! reached"). Measured with 2.1.328; see `docs/agents.md`.
+
+mod verdict;
+mod wire;
+
+use std::{
+    ffi::OsString,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use shared::config::AgentConfig;
+
+use self::{
+    verdict::{Ended, judge},
+    wire::{Content, Message},
+};
+use super::{Call, Event, Start, Verdict};
+use crate::{
+    child::Pipe,
+    credentials,
+    output::{Line, Tail},
+};
+
+/// Shown of a tool's input or output, in bytes.
+const DETAIL_BYTES_MAX: usize = 300;
+
+/// End of standard error that is kept, in bytes.
+const STDERR_BYTES_MAX: usize = 2 * 1024;
+
+/// Nothing but the API is called, and the program does not replace itself.
+const QUIET: [(&str, &str); 3] = [
+    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+    ("DISABLE_TELEMETRY", "1"),
+    ("DISABLE_AUTOUPDATER", "1"),
+];
+
+/// The call of `program`. The prompt is not among the arguments: those are short, and shown by `ps`.
+pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_>, tmp: &Path) -> Call {
+    let mut argv = program;
+    let mut push = |args: &[&str]| argv.extend(args.iter().map(OsString::from));
+    push(&["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"]);
+    // An empty list of sources: hooks in the repository's own settings would run without any question.
+    push(&["--allowedTools", "Bash", "--setting-sources", ""]);
+    if config.max_turns > 0 {
+        push(&["--max-turns", &config.max_turns.to_string()]);
+    }
+    if config.max_budget_usd > 0.0 {
+        push(&["--max-budget-usd", &config.max_budget_usd.to_string()]);
+    }
+    if !config.model.is_empty() {
+        push(&["--model", &config.model]);
+    }
+    if let Start::Resume(session) = start {
+        push(&[&format!("--resume={session}")]);
+    }
+    push(&config.extra_args.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut env: Vec<(String, OsString)> =
+        QUIET.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
+    env.push(("CLAUDE_CODE_TMPDIR".to_owned(), tmp.into()));
+    env.extend(credentials::for_claude(config));
+    Call { argv, env }
+}
+
+/// Reads one run's lines and remembers what the verdict needs.
+pub(crate) struct Reading {
+    ended: Ended,
+    stderr: Tail,
+    /// Lines that were no JSON object of a known kind.
+    unknown: u32,
+}
+
+impl Reading {
+    pub(super) fn new(start: Start<'_>) -> Self {
+        let resumed = matches!(start, Start::Resume(_));
+        Self { ended: Ended { resumed, ..Ended::default() }, stderr: Tail::new(STDERR_BYTES_MAX), unknown: 0 }
+    }
+
+    pub(super) fn line(&mut self, from: Pipe, line: &Line) -> Vec<Event> {
+        if from == Pipe::Stderr {
+            self.stderr.push(&line.text);
+            return vec![Event::ToolFailed(line.text.clone())];
+        }
+        let message = serde_json::from_str(&line.text).unwrap_or(Message::Unknown);
+        self.message(message)
+    }
+
+    pub(super) fn verdict(self, code: i32) -> Verdict {
+        if self.unknown > 0 {
+            tracing::debug!(lines = self.unknown, "claude printed lines of an unknown kind");
+        }
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        judge(self.ended, code, self.stderr.last(), now_s)
+    }
+
+    fn message(&mut self, message: Message) -> Vec<Event> {
+        match message {
+            Message::System(system) => self.system(system),
+            Message::Assistant(assistant) => {
+                if assistant.error.is_some() {
+                    self.ended.error = assistant.error;
+                }
+                assistant.message.content.iter().filter_map(said).collect()
+            }
+            Message::User(user) => user.message.content.blocks().iter().filter_map(tool_failed).collect(),
+            Message::RateLimitEvent { rate_limit_info: limit } => {
+                if limit.status != "rejected" {
+                    return Vec::new();
+                }
+                self.ended.limit_resets_at_s = limit.resets_at;
+                vec![Event::Limit {
+                    kind: limit.kind.unwrap_or_else(|| "usage".to_owned()),
+                    resets_at_s: limit.resets_at,
+                }]
+            }
+            Message::Result(result) => {
+                let cost = Event::Cost { usd: result.total_cost_usd, turns: result.num_turns };
+                // Background work brings a second result: the last one counts, with the error before it.
+                self.ended.result = Some((*result, self.ended.error.take()));
+                vec![cost]
+            }
+            Message::Unknown => {
+                self.unknown += 1;
+                Vec::new()
+            }
+        }
+    }
+
+    fn system(&mut self, system: wire::System) -> Vec<Event> {
+        match system.subtype.as_str() {
+            "init" => {
+                self.ended.session = system.session_id;
+                let (model, version) =
+                    (system.model.unwrap_or_default(), system.claude_code_version.unwrap_or_default());
+                vec![Event::Started { model, version }]
+            }
+            "api_retry" => vec![Event::Retrying {
+                attempt: system.attempt,
+                of: system.max_retries,
+                error: system.error.unwrap_or_else(|| "unknown".to_owned()),
+            }],
+            "permission_denied" => vec![Event::Denied { tool: system.tool_name.unwrap_or_default() }],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn said(content: &Content) -> Option<Event> {
+    match content {
+        Content::Text { text } if !text.trim().is_empty() => Some(Event::Text(text.clone())),
+        Content::ToolUse { name, input } => {
+            // The one argument that says what happens, for the tools that most runs consist of.
+            let telling = ["command", "file_path", "path", "pattern", "url", "description"];
+            let detail = telling.iter().find_map(|key| input.get(*key)?.as_str());
+            let detail = detail.map_or_else(|| input.to_string(), str::to_owned);
+            Some(Event::Tool { name: name.clone(), detail: shorten(&detail) })
+        }
+        Content::Text { .. } | Content::ToolResult { .. } | Content::Other => None,
+    }
+}
+
+fn tool_failed(content: &Content) -> Option<Event> {
+    match content {
+        Content::ToolResult { is_error: Some(true), content } => {
+            let text = content.as_str().map_or_else(|| content.to_string(), str::to_owned);
+            Some(Event::ToolFailed(shorten(&text)))
+        }
+        _ => None,
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    shared::task::cut(&one_line, DETAIL_BYTES_MAX).to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Keeps secrets out of whatever people read.
+
+use std::borrow::Cow;
+
+use secrecy::SecretString;
+use shared::{
+    Failure, Outcome,
+    config::{Config, given},
+};
+
+/// Shorter secrets are not looked for: they would blot out ordinary words.
+const SECRET_BYTES_MIN: usize = 6;
+
+const MARK: &str = "[redacted]";
+
+/// Every configured secret, longest first, so that one inside another leaves no remainder.
+#[derive(Clone, Default)]
+pub(crate) struct Redactor {
+    secrets: Vec<String>,
+}
+
+impl Redactor {
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut secrets: Vec<String> = secrets
+            .into_iter()
+            .map(str::trim)
+            .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+            .map(str::to_owned)
+            .collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        Self { secrets }
+    }
+
+    pub(crate) fn of(config: &Config) -> Self {
+        let all: [&SecretString; 6] = [
+            &config.github.token,
+            &config.github.webhook_secret,
+            &config.redis.url,
+            &config.redis.password,
+            &config.agent.anthropic_api_key,
+            &config.agent.claude_code_oauth_token,
+        ];
+        let whole = all.into_iter().filter_map(given);
+        Self::new(whole.chain(given(&config.redis.url).and_then(password_of)))
+    }
+
+    /// Longest secret, in bytes: how far a text may be cut and still show the beginning of one.
+    pub(crate) fn secret_bytes_max(&self) -> usize {
+        self.secrets.first().map_or(0, String::len)
+    }
+
+    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        for secret in &self.secrets {
+            if text.contains(secret.as_str()) {
+                text = Cow::Owned(text.replace(secret.as_str(), MARK));
+            }
+        }
+        text
+    }
+
+    pub(crate) fn failure(&self, mut failure: Failure) -> Failure {
+        failure.message = self.redact(&failure.message).into_owned();
+        failure
+    }
+
+    pub(crate) fn outcome(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::NoChange { answer } => Outcome::NoChange { answer: self.redact(&answer).into_owned() },
+            branch @ (Outcome::Branch { .. } | Outcome::PullRequest { .. }) => branch,
+        }
+    }
+}
+
+/// `pw` of `redis://user:pw@host`.
+fn password_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let (credentials, _) = rest.rsplit_once('@')?;
+    credentials.split_once(':').map(|(_, password)| password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_inside_another_leaves_no_remainder() {
+        let redactor = Redactor::new(["abcdef", "abcdefghij", "short"]);
+        assert_eq!(redactor.redact("x abcdefghij abcdef short"), "x [redacted] [redacted] short");
+    }
+
+    #[test]
+    fn the_password_of_a_redis_url_is_a_secret_of_its_own() {
+        let mut config = Config::defaults().unwrap();
+        config.redis.url = "rediss://user:hunter22@host:6379/0".into();
+        assert_eq!(Redactor::of(&config).redact("it says hunter22"), "it says [redacted]");
+    }
+}

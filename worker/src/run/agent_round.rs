@@ -1,0 +1,112 @@
+//! One call of the agent within a run, resumed where that is possible.
+
+use std::{path::Path, time::Duration};
+
+use shared::{Failure, task_log::LogStream};
+
+use super::{Phase, Reporter, attempt::Attempt};
+use crate::{
+    agent::{Answer, Event, Reading, Start, Verdict},
+    child::{self, Limits, Pipe, Sink},
+    output::Line,
+    sandbox::Confined,
+    worktree::identity,
+};
+
+/// Longest line of an agent's output, in bytes: a tool's whole output is one line of JSON.
+const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The agent over all rounds of one run.
+pub(super) struct AgentRound<'a> {
+    attempt: &'a Attempt<'a>,
+    mirror: &'a Path,
+    /// What an agent is told that knows nothing yet.
+    task: String,
+    session: Option<String>,
+}
+
+impl<'a> AgentRound<'a> {
+    pub(super) fn new(attempt: &'a Attempt<'a>, mirror: &'a Path, task: String) -> Self {
+        Self { attempt, mirror, task, session: None }
+    }
+
+    /// Lets the agent work: on the task, or in a later round on what `fix` says.
+    pub(super) async fn run(&mut self, round: u32, fix: Option<&str>) -> Result<Answer, Failure> {
+        let reporter = self.attempt.reporter;
+        let phase = reporter.begin(Phase::Agent { round }).await;
+        let resumed = match (fix, self.session.take()) {
+            (Some(fix), Some(session)) => Some(self.call(Start::Resume(&session), fix).await?),
+            _ => None,
+        };
+        let verdict = match resumed {
+            Some(Verdict::SessionUnknown) => {
+                reporter.engine("the agent does not know its session any more; it starts afresh").await;
+                self.fresh(fix).await?
+            }
+            Some(verdict) => verdict,
+            None => self.fresh(fix).await?,
+        };
+        reporter.took(phase).await;
+        match verdict {
+            Verdict::Done(answer) => {
+                self.session.clone_from(&answer.session);
+                Ok(answer)
+            }
+            Verdict::Failed(failure) => Err(failure),
+            Verdict::SessionUnknown => Err(Failure::transient("the agent does not know its own session")),
+        }
+    }
+
+    async fn fresh(&self, fix: Option<&str>) -> Result<Verdict, Failure> {
+        let prompt = match fix {
+            Some(fix) => format!("{}\n{fix}", self.task),
+            None => self.task.clone(),
+        };
+        self.call(Start::Fresh, &prompt).await
+    }
+
+    async fn call(&self, start: Start<'_>, prompt: &str) -> Result<Verdict, Failure> {
+        let Attempt { agent, sandbox, workspace, config, reporter, nursery, .. } = *self.attempt;
+        let call = agent.call(start, &sandbox.tmp(workspace));
+        let mut env = identity(&config.git);
+        env.extend(call.env);
+        let job = sandbox.job(&Confined {
+            workspace,
+            mirror: Some(self.mirror),
+            out: false,
+            files: agent.files(),
+            env,
+            argv: call.argv,
+        });
+        let limits = Limits {
+            wall_clock: Duration::from_millis(config.agent.wall_clock_ms),
+            silence: Some(Duration::from_millis(config.agent.inactivity_ms)),
+            line_bytes_max: LINE_BYTES_MAX,
+        };
+        let mut output = AgentOutput { reading: agent.reading(start), reporter };
+        let ending = child::drive(nursery, job, prompt.as_bytes(), limits, &mut output).await;
+        let ending =
+            ending.map_err(|error| Failure::transient(format!("the agent cannot be started: {error}")))?;
+        Ok(output.reading.verdict(ending))
+    }
+}
+
+struct AgentOutput<'a> {
+    reading: Reading,
+    reporter: &'a Reporter,
+}
+
+impl Sink for AgentOutput<'_> {
+    async fn line(&mut self, from: Pipe, line: Line) {
+        for event in self.reading.line(from, &line) {
+            let stream = match event {
+                Event::Text(_) => LogStream::Agent,
+                Event::Tool { .. } | Event::ToolFailed(_) | Event::Denied { .. } => LogStream::Tool,
+                Event::Started { .. } | Event::Retrying { .. } | Event::Limit { .. } | Event::Cost { .. } => {
+                    LogStream::Engine
+                }
+            };
+            self.reporter.output(stream, &event.to_string()).await;
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The phases of one run, from the mirror to the pushed branch.
+//!
+//! Whoever drops the attempt ends it: every program that it has started is killed, and waited for in the
+//! run's nursery.
+
+use std::path::Path;
+
+use shared::{Failure, Outcome, TaskSpec, config::Config, outcome::TestsSummary, task::cut};
+
+use super::{FenceCheck, Phase, Problem, Reporter, RunInput, agent_round::AgentRound};
+use crate::{
+    agent::{Agent, Answer},
+    branch::branch_for,
+    child::Nursery,
+    git::Git,
+    mirror::{Base, Fetched, Mirror},
+    prompt::{self, Context},
+    publish::{Forge, Publication, Remote, publish},
+    sandbox::Sandbox,
+    verify::{TestPlan, TestRun, Verifier},
+    workspace::Workspace,
+    worktree::{Snapshot, Worktree},
+};
+
+/// Of an agent's answer that is kept, in bytes.
+const ANSWER_BYTES_MAX: usize = 8 * 1024;
+
+/// Of a red run's output, shown in the failure, in bytes.
+const RED_BYTES_MAX: usize = 1_200;
+
+/// Everything that one attempt works with.
+pub(crate) struct Attempt<'a> {
+    pub config: &'a Config,
+    pub sandbox: &'a Sandbox,
+    pub agent: &'a Agent,
+    pub mirrors: &'a Path,
+    pub git: &'a Git,
+    pub nursery: &'a Nursery,
+    pub workspace: &'a Workspace,
+    pub input: &'a RunInput,
+    pub reporter: &'a Reporter,
+    pub still_held: &'a FenceCheck,
+}
+
+/// What the agent has made and the tests have said of it.
+struct Made {
+    snapshot: Snapshot,
+    tests: TestsSummary,
+}
+
+enum Worked {
+    Changed(Made),
+    Nothing(Answer),
+}
+
+impl Attempt<'_> {
+    pub(crate) async fn run(&self) -> Result<Outcome, Problem> {
+        let phase = self.reporter.begin(Phase::Preparing).await;
+        let remote = Remote::of(&self.input.spec.repository, self.config)?;
+        let mirror = Mirror::new(self.git, self.nursery, self.mirrors, &remote.url);
+        let Fetched { base, branches } = mirror.fetch(remote.base_branch.as_deref()).await?;
+        let branch = branch_for(&self.input.spec, &branches);
+        let worktree = self.worktree(mirror.path());
+        self.check_out(&mirror, &worktree, &branch, &base).await?;
+        self.reporter
+            .engine(&format!("{branch} starts from {} at {}", base.branch, cut(&base.commit, 12)))
+            .await;
+        let verifier = self.verifier(mirror.path());
+        let plan = verifier.plan(self.git, &base).await?;
+        self.reporter.took(phase).await;
+
+        let base_tree = self.base_tree(mirror.path(), &base).await?;
+        let made = match self.work(&worktree, &verifier, plan, &base, &base_tree).await? {
+            Worked::Changed(made) => made,
+            Worked::Nothing(answer) => {
+                self.reporter.engine("the agent changed nothing").await;
+                return Ok(Outcome::NoChange {
+                    answer: cut(answer.text.trim(), ANSWER_BYTES_MAX).to_owned(),
+                });
+            }
+        };
+
+        let phase = self.reporter.begin(Phase::Publishing).await;
+        worktree.bundle(&made.snapshot, &base, &self.message()).await?;
+        let publication = Publication {
+            git: self.git,
+            workspace: self.workspace,
+            mirror: mirror.path(),
+            url: &remote.url,
+            branch: &branch,
+            base: &base,
+            tested: &made.snapshot,
+            still_held: self.still_held,
+        };
+        let commit = publish(&publication).await?;
+        self.reporter.engine(&format!("pushed {} to {branch}", cut(&commit, 12))).await;
+        self.reporter.took(phase).await;
+        match remote.forge {
+            Forge::PlainGit => Ok(Outcome::Branch { branch, commit, tests: made.tests }),
+        }
+    }
+
+    /// Agent and tests in turns, until the tests are green, the agent changes nothing, or no round is left.
+    async fn work(
+        &self,
+        worktree: &Worktree<'_>,
+        verifier: &Verifier<'_>,
+        mut plan: Option<TestPlan>,
+        base: &Base,
+        base_tree: &str,
+    ) -> Result<Worked, Problem> {
+        self.tell_plan(plan.as_ref()).await;
+        let boundary = uuid::Uuid::new_v4().simple().to_string();
+        let test_command = plan.as_ref().map(|plan| plan.command.clone());
+        let context =
+            Context { base_branch: &base.branch, test_command: test_command.as_deref(), boundary: &boundary };
+        let task = prompt::for_task(&self.input.spec, &context);
+        let mut agent = AgentRound::new(self, worktree.mirror, task);
+        let rounds = self.config.test.rounds_max.max(1);
+        let mut before: Option<Snapshot> = None;
+        let mut fix = None;
+        for round in 1..=rounds {
+            let answer = agent.run(round, fix.as_deref()).await?;
+            let snapshot = worktree.snapshot().await?;
+            if snapshot.tree == base_tree {
+                return Ok(Worked::Nothing(answer));
+            }
+            if before.as_ref() == Some(&snapshot) {
+                return Err(red("the agent changed nothing more", round, fix.as_deref()).into());
+            }
+            if plan.is_none() {
+                plan = verifier.detected().await?;
+                self.tell_plan(plan.as_ref()).await;
+            }
+            let Some(plan) = &plan else {
+                return Ok(Worked::Changed(Made { snapshot, tests: TestsSummary::NoneFound }));
+            };
+            let phase = self.reporter.begin(Phase::Testing { round }).await;
+            let tested = verifier.run(plan, self.reporter).await?;
+            self.reporter.took(phase).await;
+            let command = plan.command.clone();
+            match tested {
+                TestRun::Passed => {
+                    return Ok(Worked::Changed(Made { snapshot, tests: TestsSummary::Passed { command } }));
+                }
+                TestRun::NoneCollected => {
+                    return Ok(Worked::Changed(Made { snapshot, tests: TestsSummary::NoneFound }));
+                }
+                TestRun::Failed { command, tail } => {
+                    self.reporter.engine(&format!("the tests fail ({command})")).await;
+                    fix = Some(prompt::for_fix(&command, &tail, &boundary));
+                    before = Some(snapshot);
+                    if round == rounds {
+                        return Err(red(&format!("`{command}` fails"), round, Some(&tail)).into());
+                    }
+                }
+            }
+        }
+        Err(red("no round was left", rounds, None).into())
+    }
+
+    /// A mirror that passed for whole and is not, is made anew once.
+    async fn check_out(
+        &self,
+        mirror: &Mirror<'_>,
+        worktree: &Worktree<'_>,
+        branch: &str,
+        base: &Base,
+    ) -> Result<(), Failure> {
+        let Err(said) = worktree.check_out(branch, base).await else { return Ok(()) };
+        self.reporter.engine(&format!("the check-out failed ({said}); the mirror is made anew")).await;
+        mirror.remake(base).await?;
+        let again = worktree.check_out(branch, base).await;
+        again.map_err(|said| Failure::transient(format!("cannot check out {}: {said}", base.branch)))
+    }
+
+    async fn base_tree(&self, mirror: &Path, base: &Base) -> Result<String, Failure> {
+        let tree = self.git.run(mirror, &["rev-parse", &format!("{}^{{tree}}", base.commit)]).await;
+        Ok(tree.map_err(|error| error.into_failure("cannot read the mirror"))?.trim().to_owned())
+    }
+
+    async fn tell_plan(&self, plan: Option<&TestPlan>) {
+        match plan {
+            Some(plan) => self.reporter.engine(&format!("tests: {} ({})", plan.command, plan.reason)).await,
+            None => self.reporter.engine("tests: none found").await,
+        }
+    }
+
+    fn worktree<'w>(&'w self, mirror: &'w Path) -> Worktree<'w> {
+        let (sandbox, workspace, nursery) = (self.sandbox, self.workspace, self.nursery);
+        Worktree { sandbox, workspace, mirror, nursery, config: &self.config.git }
+    }
+
+    fn verifier<'w>(&'w self, mirror: &'w Path) -> Verifier<'w> {
+        let (sandbox, workspace, nursery) = (self.sandbox, self.workspace, self.nursery);
+        Verifier { sandbox, workspace, mirror, nursery, config: &self.config.test }
+    }
+
+    fn message(&self) -> String {
+        commit_message(&self.input.spec, &self.input.node)
+    }
+}
+
+fn red(what: &str, round: u32, tail: Option<&str>) -> Failure {
+    let tail = tail.map_or("", |tail| last_bytes(tail, RED_BYTES_MAX));
+    Failure::task(format!("tests still red after {round} rounds ({what}); nothing was published\n{tail}"))
+}
+
+/// The end of `text`, never from inside a character.
+fn last_bytes(text: &str, bytes_max: usize) -> &str {
+    let mut start = text.len().saturating_sub(bytes_max);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+/// Title, body, trailers. A title is one line; a body may be long, and trailers stand in a paragraph of their own.
+fn commit_message(spec: &TaskSpec, node: &str) -> String {
+    let title: String = spec.title.split_whitespace().collect::<Vec<_>>().join(" ");
+    let title = if title.is_empty() { format!("Task {}", spec.id) } else { title };
+    let body = spec.body.trim();
+    let body = if body.is_empty() { String::new() } else { format!("{body}\n\n") };
+    let closes = spec.issue.map_or_else(String::new, |number| format!("Closes #{number}\n\n"));
+    format!("{title}\n\n{body}{closes}Task: {}\nWorker: {node}\n", spec.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_message_ends_with_its_trailers() {
+        let mut spec = TaskSpec::new("t-9".parse().unwrap(), "o/n".parse().unwrap(), "Fix\n the sum ");
+        spec.issue = Some(4);
+        spec.body = "It is wrong.\n".to_owned();
+        let message = commit_message(&spec, "pc-1");
+        assert_eq!(message, "Fix the sum\n\nIt is wrong.\n\nCloses #4\n\nTask: t-9\nWorker: pc-1\n");
+    }
+
+    #[test]
+    fn the_end_of_a_text_never_begins_inside_a_character() {
+        assert_eq!(last_bytes("日本", 4), "本");
+        assert_eq!(last_bytes("abc", 10), "abc");
+    }
+}

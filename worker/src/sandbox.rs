@@ -1,0 +1,179 @@
+//! Where agents and tests run: bubblewrap where it can, else a supervised process.
+//!
+//! What each protects, and from whom: `docs/agents.md`.
+
+mod bubblewrap;
+mod process;
+mod toolbox;
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use shared::{
+    Failure,
+    config::{Config, SandboxMode},
+};
+
+use self::{
+    bubblewrap::Bubblewrap,
+    process::ProcessSandbox,
+    toolbox::{Toolbox, View},
+};
+use crate::{
+    child::{Job, Nursery},
+    host::Host,
+    workspace::{Owner, Workspace},
+};
+
+/// Programs that run confined to one workspace.
+pub(crate) struct Sandbox {
+    kind: Kind,
+    toolbox: Toolbox,
+    reason: String,
+}
+
+enum Kind {
+    Bubblewrap(Bubblewrap),
+    Process(ProcessSandbox),
+}
+
+/// One program to be run in a workspace's `tree`.
+pub(crate) struct Confined<'a> {
+    pub workspace: &'a Workspace,
+    /// The mirror whose objects the tree shares; read-only.
+    pub mirror: Option<&'a Path>,
+    /// Whether `out` can be written.
+    pub out: bool,
+    /// Further files of the machine, read-only: the agent's own program.
+    pub files: &'a [PathBuf],
+    /// Added to the environment that is built from nothing.
+    pub env: Vec<(String, OsString)>,
+    pub argv: Vec<OsString>,
+}
+
+impl Sandbox {
+    /// Decides by trying. `Err` where the configuration demands what cannot be had, or would expose what it
+    /// must not.
+    pub(crate) async fn choose(
+        config: &Config,
+        host: &Host,
+        private: &Path,
+        nursery: &Nursery,
+    ) -> Result<Self, Failure> {
+        let wanted = config.sandbox.mode;
+        if wanted == SandboxMode::Process {
+            return Self::process(config, host, private, "sandbox.mode is \"process\"");
+        }
+        let toolbox = Toolbox::new(&config.sandbox, host, private, View::ToolsOnly)?;
+        let missing = match Bubblewrap::probe(&toolbox, config.sandbox.network, nursery).await {
+            Ok(bubblewrap) => {
+                let reason = format!("{} runs here", bubblewrap.version());
+                return Ok(Self { kind: Kind::Bubblewrap(bubblewrap), toolbox, reason });
+            }
+            Err(missing) => missing,
+        };
+        if wanted == SandboxMode::Bubblewrap {
+            return Err(Failure::configuration(format!("sandbox.mode is \"bubblewrap\", and {missing}")));
+        }
+        Self::process(config, host, private, &missing)
+    }
+
+    fn process(config: &Config, host: &Host, private: &Path, why: &str) -> Result<Self, Failure> {
+        let refuse = |problem: &str| Failure::configuration(format!("{why}; {problem}"));
+        if !config.sandbox.network {
+            return Err(refuse("sandbox.network = false needs bubblewrap"));
+        }
+        let process =
+            ProcessSandbox::new(&config.sandbox, host).map_err(|failure| refuse(&failure.message))?;
+        let toolbox = Toolbox::new(&config.sandbox, host, private, View::Machine(process.owner()))?;
+        let reason = format!("{why}; agents run as {}", process.user());
+        Ok(Self { kind: Kind::Process(process), toolbox, reason })
+    }
+
+    /// `bubblewrap` or `process`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Bubblewrap(_) => "bubblewrap",
+            Kind::Process(_) => "process",
+        }
+    }
+
+    /// Why this one, and where it is the lesser one, how to get the better.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The user that a workspace must belong to, where it is not the worker's own.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        match &self.kind {
+            Kind::Bubblewrap(_) => None,
+            Kind::Process(process) => process.owner(),
+        }
+    }
+
+    /// `program` as agents find it: an absolute path, and the file to be lent where it lies outside of what
+    /// they see. `None` where there is no such program.
+    pub(crate) fn find_program(&self, program: &str) -> Option<Program> {
+        let path = if program.contains('/') {
+            toolbox::executable(Path::new(program))?
+        } else {
+            self.toolbox.path().iter().find_map(|dir| toolbox::executable(&dir.join(program)))?
+        };
+        let path = std::path::absolute(path).ok()?;
+        let target = path.canonicalize().ok()?;
+        let seen = self.toolbox.shows(&path) && self.toolbox.shows(&target);
+        match self.kind {
+            // The file that a link means, because what lies beside the link stays hidden.
+            Kind::Bubblewrap(_) if !seen => Some(Program { path: target.clone(), lent: Some(target) }),
+            Kind::Bubblewrap(_) | Kind::Process(_) => Some(Program { path, lent: None }),
+        }
+    }
+
+    /// Whether agents and tests find a program of this name.
+    pub(crate) fn has(&self, program: &str) -> bool {
+        self.toolbox.path().iter().any(|dir| toolbox::executable(&dir.join(program)).is_some())
+    }
+
+    /// The directory for temporary files, as programs in `workspace` see it.
+    pub(crate) fn tmp(&self, workspace: &Workspace) -> PathBuf {
+        match self.kind {
+            Kind::Bubblewrap(_) => PathBuf::from(bubblewrap::TMP),
+            Kind::Process(_) => workspace.tmp(),
+        }
+    }
+
+    /// The program, confined and ready to start.
+    pub(crate) fn job(&self, confined: &Confined<'_>) -> Job {
+        let mut env = self.toolbox.environment(confined.workspace);
+        env.insert("TMPDIR".to_owned(), self.tmp(confined.workspace).into_os_string());
+        env.extend(confined.env.iter().cloned());
+        let mut job = match &self.kind {
+            Kind::Bubblewrap(bubblewrap) => bubblewrap.job(&self.toolbox, confined),
+            Kind::Process(process) => process.job(confined),
+        };
+        job.command.env_clear().envs(env);
+        job
+    }
+}
+
+/// A program as agents find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub path: PathBuf,
+    pub lent: Option<PathBuf>,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
+/// `sh -c 'exec "$@"' sh ARGV...`: the shell turns a program that cannot be run into 126 or 127.
+fn through_shell(argv: &[OsString]) -> impl Iterator<Item = &OsStr> {
+    let shell = ["/bin/sh", "-c", "exec \"$@\"", "sh"];
+    shell.into_iter().map(OsStr::new).chain(argv.iter().map(OsString::as_os_str))
+}

@@ -1,0 +1,145 @@
+//! Git inside a workspace's tree: always in the sandbox, because an agent may have written what it likes
+//! into `.git`, filters and programs included.
+
+use std::{ffi::OsString, path::Path, time::Duration};
+
+use shared::{Failure, config::GitConfig, task::cut};
+
+use crate::{
+    child::{self, Captured, Ending, Nursery},
+    mirror::{Base, is_object_name, object_format},
+    sandbox::{Confined, Sandbox},
+    workspace::Workspace,
+};
+
+/// Name of the bundle in the workspace's `out`.
+pub(crate) const BUNDLE: &str = "result.bundle";
+
+/// The reference that the bundle holds.
+pub(crate) const RESULT_REF: &str = "refs/claude-cluster/result";
+
+/// Git without the hooks and helpers that the tree's own configuration may name. Not a protection, which is
+/// the sandbox's part, but a husky hook must not make a commit fail.
+const PRELUDE: &str = r#"
+set -eu
+git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false "$@"; }
+"#;
+
+/// Arguments: object format option, branch, mirror, base branch, base commit.
+const CHECK_OUT: &str = r#"
+git init --quiet --template= "$1" --initial-branch="$2" .
+printf '%s\n' "$3/objects" > .git/objects/info/alternates
+mkdir -p .git/info
+printf '%s\n' __pycache__/ '*.pyc' .pytest_cache/ node_modules/ > .git/info/exclude
+git update-ref "refs/remotes/origin/$4" "$5"
+git reset --quiet --hard "$5"
+if [ -f Cargo.toml ]; then echo /target/ >> .git/info/exclude; fi
+"#;
+
+/// Prints the tree of all that is there now, and HEAD. A killed git leaves its locks behind.
+const SNAPSHOT: &str = r"
+rm -f .git/index.lock .git/HEAD.lock
+git add --all
+git write-tree
+git rev-parse --verify 'HEAD^{commit}'
+";
+
+/// Arguments: tree, parent, base commit, bundle, reference. The message comes on standard input.
+const COMMIT: &str = r#"
+if [ "$(git rev-parse "$2^{tree}")" = "$1" ]; then commit=$2; else commit=$(git commit-tree "$1" -p "$2" -F -); fi
+git update-ref "$5" "$commit"
+git bundle create --quiet "$4" "$5" "^$3"
+"#;
+
+/// What the tree held at one moment. The names come out of the sandbox: good for comparing, to be verified
+/// before they are relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub tree: String,
+    pub head: String,
+}
+
+/// Git in one workspace.
+pub(crate) struct Worktree<'a> {
+    pub sandbox: &'a Sandbox,
+    pub workspace: &'a Workspace,
+    pub mirror: &'a Path,
+    pub nursery: &'a Nursery,
+    pub config: &'a GitConfig,
+}
+
+impl Worktree<'_> {
+    /// A clone that shares the mirror's objects, on `branch`, at the base. `Err` holds what git said.
+    pub(crate) async fn check_out(&self, branch: &str, base: &Base) -> Result<(), String> {
+        let mirror = self.mirror.to_string_lossy();
+        let args = [object_format(&base.commit), branch, &mirror, &base.branch, &base.commit];
+        self.git(CHECK_OUT, &args, &[], false).await.map(drop)
+    }
+
+    /// Stages everything and names it.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        let said = self.git(SNAPSHOT, &[], &[], false).await.map_err(|said| damaged(&said))?;
+        let mut names = said.lines().map(str::to_owned).filter(|name| is_object_name(name));
+        match (names.next(), names.next()) {
+            (Some(tree), Some(head)) => Ok(Snapshot { tree, head }),
+            _ => Err(damaged(&said)),
+        }
+    }
+
+    /// Commits the snapshot's tree on top of what the agent has committed itself, and bundles all that is not
+    /// in the base.
+    pub(crate) async fn bundle(
+        &self,
+        snapshot: &Snapshot,
+        base: &Base,
+        message: &str,
+    ) -> Result<(), Failure> {
+        let bundle = self.workspace.out().join(BUNDLE);
+        let bundle = bundle.to_string_lossy();
+        let args = [snapshot.tree.as_str(), &snapshot.head, &base.commit, &bundle, RESULT_REF];
+        self.git(COMMIT, &args, message.as_bytes(), true).await.map(drop).map_err(|said| damaged(&said))
+    }
+
+    async fn git(&self, script: &str, args: &[&str], input: &[u8], out: bool) -> Result<String, String> {
+        let script = [PRELUDE, script].concat();
+        let mut call: Vec<OsString> = vec!["/bin/sh".into(), "-c".into(), script.into(), "sh".into()];
+        call.extend(args.iter().map(OsString::from));
+        let job = self.sandbox.job(&Confined {
+            workspace: self.workspace,
+            mirror: Some(self.mirror),
+            out,
+            files: &[],
+            env: identity(self.config),
+            argv: call,
+        });
+        let wall_clock = Duration::from_millis(self.config.timeout_ms);
+        let captured = child::capture(self.nursery, job, input, wall_clock).await;
+        match captured.map_err(|error| error.to_string())? {
+            Captured { ending: Ending::Exited(0), stdout, .. } => Ok(stdout),
+            Captured { ending: Ending::OverTime, .. } => {
+                Err("git took longer than git.timeout_ms".to_owned())
+            }
+            Captured { stderr, .. } => Err(cut(&stderr.text(), 600).to_owned()),
+        }
+    }
+}
+
+fn damaged(said: &str) -> Failure {
+    Failure::task(format!("the agent left a working tree that git cannot commit ({})", said.trim()))
+}
+
+/// Author and committer, for the engine's commits and the agent's own; nothing of the machine's settings.
+pub(crate) fn identity(config: &GitConfig) -> Vec<(String, OsString)> {
+    let (name, email) = (config.user_name.as_str(), config.user_email.as_str());
+    [
+        ("GIT_AUTHOR_NAME", name),
+        ("GIT_AUTHOR_EMAIL", email),
+        ("GIT_COMMITTER_NAME", name),
+        ("GIT_COMMITTER_EMAIL", email),
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("GIT_NO_REPLACE_OBJECTS", "1"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.into()))
+    .to_vec()
+}
