@@ -32,10 +32,11 @@ async fn no_secret_is_in_reach_of_an_agent_nor_in_arguments_logs_workspace_or_gi
     fs::write(state.join("claude-cluster/webhook-secret"), "canary-secret-file").unwrap();
     let pc = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    let tree = cluster.begun(&pc).await;
+    let tree = cluster.begun(&pc, &id).await;
     for pid in agents(&cluster.marker) {
         for file in ["cmdline", "environ"] {
-            let text = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default()).into_owned();
+            let text = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default())
+                .into_owned();
             assert!(!has_secret(&text, &cluster), "{file} of {pid}: {text}");
         }
     }
@@ -47,7 +48,8 @@ async fn no_secret_is_in_reach_of_an_agent_nor_in_arguments_logs_workspace_or_gi
     let found = cluster.remote.read(&Cluster::branch_of(&record), "found.txt").unwrap();
     assert!(found.contains("HOME="), "it did look");
     assert!(!has_secret(&found, &cluster), "{found}");
-    let log = until("the log is there", || async { Some(pc.log()).filter(|log| log.contains("completed")) }).await;
+    let log =
+        until("the log is there", || async { Some(pc.log()).filter(|log| log.contains("completed")) }).await;
     assert!(!has_secret(&log, &cluster), "{log}");
     for entry in cluster.queue.read_log(&id, None, 1_000).await.unwrap() {
         assert!(!has_secret(&entry.line.text, &cluster), "{entry:?}");
