@@ -15,7 +15,10 @@ pub fn find(name: &str, path: Option<&str>) -> Option<PathBuf> {
         return Some(PathBuf::from(name)).filter(|file| is_executable(file));
     }
     let path = path.unwrap_or(PATH_DEFAULT);
-    env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| is_executable(file))
+    env::split_paths(path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(name))
+        .find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 pub use error::ConfigError;
-pub use load::{ConfigFile, Loaded, Override, Sources, load};
+pub use load::{BUILT_IN, ConfigFile, Loaded, Override, Sources, load};
 pub use setting::Setting;
 
 use crate::{RepositoryName, retry::Backoff};

@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-const INSTALL: &str = "install it (Debian, Ubuntu: apt-get install redis-server) or set redis.url to a server that runs";
+const INSTALL: &str =
+    "install it (Debian, Ubuntu: apt-get install redis-server) or set redis.url to a server that runs";
 
 /// The private redis-server cannot be had.
 #[derive(Debug, thiserror::Error)]

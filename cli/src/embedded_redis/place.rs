@@ -47,11 +47,13 @@ impl Place {
     /// The place at `dir`, made if need be.
     pub fn create(dir: &Path) -> Result<Self, EmbeddedRedisError> {
         private_dir(dir).map_err(EmbeddedRedisError::io(format!("create {}", dir.display())))?;
-        let handle = File::open(dir).map_err(EmbeddedRedisError::io(format!("open {}", dir.display())))?;
-        let socket = short_socket(dir).unwrap_or_else(|| {
-            PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", handle.as_raw_fd()))
-        });
-        Ok(Self { dir: dir.to_owned(), socket, _handle: handle })
+        let open = || EmbeddedRedisError::io(format!("open {}", dir.display()));
+        // Without links, as the kernel names the directory of a server that works there.
+        let dir = dir.canonicalize().map_err(open())?;
+        let handle = File::open(&dir).map_err(open())?;
+        let through_handle = || PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", handle.as_raw_fd()));
+        let socket = short_socket(&dir).unwrap_or_else(through_handle);
+        Ok(Self { dir, socket, _handle: handle })
     }
 
     pub fn dir(&self) -> &Path {

@@ -1,0 +1,117 @@
+//! `setup`: how this machine stands, and how to mend what is missing.
+
+mod agent;
+mod git;
+mod machine;
+mod redis;
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::{process::Command, time::timeout};
+
+use crate::{
+    args::Global,
+    error::CommandError,
+    render,
+    session::{Log, Session},
+};
+
+/// How long a program may take to tell its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// As a list of {name, standing, found, mend}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How one thing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Standing {
+    Ok,
+    /// Works, and could be better.
+    Warn,
+    /// Nothing runs without it.
+    Missing,
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    standing: Standing,
+    found: String,
+    /// What to do about it.
+    mend: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, standing: Standing::Ok, found: found.into(), mend: None }
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, standing: Standing::Warn, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    fn missing(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, standing: Standing::Missing, found: found.into(), mend: Some(mend.into()) }
+    }
+}
+
+impl Setup {
+    pub async fn run(self, global: &Global) -> Result<(), CommandError> {
+        let session = Session::start(global, Vec::new(), Log::OneShot)?;
+        let mut checks = vec![git::check(&session.environment).await];
+        checks.extend(redis::check(&session).await);
+        checks.extend(agent::check(&session).await);
+        checks.push(machine::disk(&session));
+        checks.push(machine::state_dir(&session));
+        checks.push(machine::repositories(session.config()));
+        if self.json {
+            render::json(&checks)?;
+        } else {
+            for check in &checks {
+                print(check)?;
+            }
+        }
+        let missing: Vec<&str> = checks
+            .iter()
+            .filter(|check| check.standing == Standing::Missing)
+            .map(|check| check.name)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(CommandError::MissingTool(format!("not ready: {}", missing.join(", "))))
+    }
+}
+
+fn print(check: &Check) -> Result<(), CommandError> {
+    let standing = match check.standing {
+        Standing::Ok => "ok",
+        Standing::Warn => "warn",
+        Standing::Missing => "missing",
+    };
+    render::line(format!("{standing:<8} {:<12} {}", check.name, check.found))?;
+    check.mend.as_ref().map_or(Ok(()), |mend| render::line(format!("{:<8} {:<12} -> {mend}", "", "")))
+}
+
+/// The first line that `program --version` prints; an error as a person is told it.
+async fn version_of(program: &std::path::Path, variables: &[(&str, &str)]) -> Result<String, String> {
+    let mut command = Command::new(program);
+    command.arg("--version").env_clear().envs(variables.iter().copied()).kill_on_drop(true);
+    let output = timeout(VERSION_TIMEOUT, command.output())
+        .await
+        .map_err(|_| format!("no answer within {} s", VERSION_TIMEOUT.as_secs()))?
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().next() {
+        Some(line) if output.status.success() => Ok(line.trim().to_owned()),
+        _ => Err(format!("--version ended with {}", output.status)),
+    }
+}
