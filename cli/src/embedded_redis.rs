@@ -10,6 +10,8 @@ mod error;
 mod left_over;
 mod place;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::Path,

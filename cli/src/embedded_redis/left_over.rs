@@ -15,18 +15,16 @@ use nix::{
 
 use super::EmbeddedRedisError;
 
-/// How long a left-over server may finish writing before it is asked again, and after that before it is killed.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a left-over server may finish writing before it is killed, and a killed one may take to vanish.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(10);
 
-/// Waits until no server works in `dir` any more, and ends one that stays: two servers that append to the same files
+/// Ends whatever server still works in `dir` and waits until it is gone: two servers that append to the same files
 /// would destroy them. Only the holder of the ownership may call this.
 pub fn end_left_over_servers(dir: &Path) -> Result<(), EmbeddedRedisError> {
+    // Usually it has had the first signal from the kernel; the same again does no harm.
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        if wait_until_gone(dir).is_none() {
-            return Ok(());
-        }
         for pid in servers_in(dir) {
             tracing::warn!(pid, ?signal, "ending a redis-server that outlived its owner");
             match kill(Pid::from_raw(pid), signal) {
@@ -34,27 +32,28 @@ pub fn end_left_over_servers(dir: &Path) -> Result<(), EmbeddedRedisError> {
                 Err(_) => return Err(EmbeddedRedisError::LeftOver { pid, dir: dir.to_owned() }),
             }
         }
+        if all_gone(dir) {
+            return Ok(());
+        }
     }
-    match wait_until_gone(dir) {
-        None => Ok(()),
-        Some(pid) => Err(EmbeddedRedisError::LeftOver { pid, dir: dir.to_owned() }),
-    }
+    let pid = servers_in(dir).first().copied().unwrap_or(0);
+    Err(EmbeddedRedisError::LeftOver { pid, dir: dir.to_owned() })
 }
 
-fn wait_until_gone(dir: &Path) -> Option<i32> {
+fn all_gone(dir: &Path) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        let pid = *servers_in(dir).first()?;
+    while !servers_in(dir).is_empty() {
         if Instant::now() >= deadline {
-            return Some(pid);
+            return false;
         }
         thread::sleep(POLL);
     }
+    true
 }
 
 /// Processes of this user called redis-server (or valkey-server) whose working directory is `dir`. A pid file would
 /// be read before it is written, or long after the number has gone to another process; this is the truth of now.
-fn servers_in(dir: &Path) -> Vec<i32> {
+pub(super) fn servers_in(dir: &Path) -> Vec<i32> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     processes
         .flatten()
