@@ -22,9 +22,9 @@ impl AgentArgs {
     pub fn overrides(&self) -> Result<Vec<Override>, CommandError> {
         let mut flags = Vec::new();
         if let Some(command) = &self.agent_command {
-            let words = split_words(command)
-                .filter(|words| !words.is_empty())
-                .ok_or_else(|| CommandError::Usage("--agent-command: a quote is not closed, or it is empty".to_owned()))?;
+            let words = split_words(command).filter(|words| !words.is_empty()).ok_or_else(|| {
+                CommandError::Usage("--agent-command: a quote is not closed, or it is empty".to_owned())
+            })?;
             flags.push(Override::list("--agent-command", "agent.command", words));
             flags.push(Override::text("--agent-command", "agent.driver", "command"));
         }
@@ -81,9 +81,10 @@ mod tests {
     #[test]
     fn a_command_is_split_as_a_shell_splits_it() {
         let words = |text| split_words(text).unwrap();
-        assert_eq!(words("prog  a 'b c' \"d \\\"e\\\" $f\" g\\ h '' i'j'k"), [
-            "prog", "a", "b c", "d \"e\" $f", "g h", "", "ijk"
-        ]);
+        assert_eq!(
+            words("prog  a 'b c' \"d \\\"e\\\" $f\" g\\ h '' i'j'k"),
+            ["prog", "a", "b c", "d \"e\" $f", "g h", "", "ijk"]
+        );
         assert!(words("  ").is_empty());
         assert_eq!(split_words("prog 'open"), None);
         assert_eq!(split_words("prog \"open"), None);

@@ -1,14 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agents::Agents, cancel::Cancel, config_show::ConfigCommand, create_task::CreateTask, logs::Logs,
-    setup::Setup, status::Status,
+    agents::Agents, cancel::Cancel, config_show::ConfigCommand, create_task::CreateTask, ingest::Ingest,
+    logs::Logs, run_task::RunTask, setup::Setup, status::Status, up::Up, worker::Worker, workflow::Workflow,
 };
-
 /// GitHub issues become pull requests on the PCs that a team has to spare.
 #[derive(Debug, Parser)]
 #[command(name = "claude-cluster", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
@@ -36,10 +35,36 @@ pub struct Global {
     /// text or json.
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// The process that this one is a part of.
+    #[arg(long, global = true, hide = true, value_name = "PID")]
+    pub part_of: Option<i32>,
+}
+
+impl Global {
+    /// As arguments of another process of this program.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        if let Some(config) = &self.config {
+            arguments.extend([OsString::from("--config"), config.clone().into()]);
+        }
+        arguments.extend(self.log_level.iter().map(|level| format!("--log-level={level}").into()));
+        arguments.extend(self.log_format.iter().map(|format| format!("--log-format={format}").into()));
+        arguments
+    }
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start everything on this machine: private Redis, webhook ingester and workers.
+    Up(Up),
+    /// Take GitHub's webhooks.
+    Ingest(Ingest),
+    /// Claim tasks and run them.
+    Worker(Worker),
+    /// Run one issue from its text to the pushed branch.
+    Workflow(Workflow),
+    /// Run a task that `create-task` made.
+    RunTask(RunTask),
     /// Make a task that waits until `run-task` runs it, or put one into the queue.
     CreateTask(CreateTask),
     /// Show what waits, runs and is done, or one task.

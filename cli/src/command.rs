@@ -4,9 +4,14 @@ pub mod agents;
 pub mod cancel;
 pub mod config_show;
 pub mod create_task;
+pub mod ingest;
 pub mod logs;
+pub mod run_task;
 pub mod setup;
 pub mod status;
+pub mod up;
+pub mod worker;
+pub mod workflow;
 
 use shared::TaskId;
 

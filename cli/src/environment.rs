@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::{User, geteuid, gethostname};
 
 const PROGRAM: &str = "claude-cluster";
 
@@ -66,6 +66,14 @@ impl Environment {
 pub fn user() -> String {
     let user = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
     user.unwrap_or_else(|| format!("user {}", geteuid()))
+}
+
+/// The first part of this machine's name, without what no worker's name may contain.
+pub fn host_name() -> String {
+    let name = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let first = name.split('.').next().unwrap_or_default();
+    let plain: String = first.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    if plain.is_empty() { "worker".to_owned() } else { plain }
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use shared::{TaskId, config::ConfigError, queue::QueueError, telemetry::TelemetryError};
 
+use ingest::{IngestError, classify::ClassifyError};
+use worker::WorkerError;
+
 use crate::embedded_redis::EmbeddedRedisError;
 
 /// A failed command, as its user is told. `exit_code` says what each means to a script.
@@ -45,6 +48,15 @@ pub enum CommandError {
     Output(io::Error),
     #[error("cannot {what}: {source}")]
     Io { what: String, source: io::Error },
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error(transparent)]
+    Classify(#[from] ClassifyError),
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// A part of `up` that cannot run. It has said why.
+    #[error("{name} ended with exit code {code}; see its message above")]
+    Part { name: String, code: u8 },
     #[error("{0}")]
     Internal(String),
 }

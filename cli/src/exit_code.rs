@@ -3,6 +3,7 @@
 use std::{io, process};
 
 use shared::queue::QueueError;
+use worker::WorkerError;
 
 use crate::{embedded_redis::EmbeddedRedisError, error::CommandError};
 
@@ -29,6 +30,8 @@ pub enum ExitCode {
     Internal,
     /// Ended by this signal.
     Signal(i32),
+    /// That of a part of this process.
+    Part(u8),
 }
 
 /// Set in the code of a process that a signal ended, as shells report it.
@@ -49,6 +52,7 @@ impl ExitCode {
             Self::Cancelled => 7,
             Self::WrongState => 8,
             Self::Internal => 70,
+            Self::Part(code) => code,
             Self::Signal(signal) => BY_SIGNAL.saturating_add(u8::try_from(signal).unwrap_or(0)),
         }
     }
@@ -76,25 +80,39 @@ impl From<&CommandError> for ExitCode {
             | CommandError::StateDir { .. }
             | CommandError::NoHome
             | CommandError::Listen { .. }
-            | CommandError::Queue(QueueError::Address(_)) => Self::Configuration,
+            | CommandError::Ingest(_)
+            | CommandError::Classify(_)
+            | CommandError::Worker(
+                WorkerError::Identity(_)
+                | WorkerError::Specialty(_)
+                | WorkerError::Setup(_)
+                | WorkerError::Elsewhere { .. },
+            ) => Self::Configuration,
             CommandError::MissingTool(_)
             | CommandError::EmbeddedRedis(EmbeddedRedisError::Missing | EmbeddedRedisError::TooOld { .. }) => {
                 Self::MissingTool
             }
-            CommandError::EmbeddedRedis(_)
-            | CommandError::Queue(
-                QueueError::Unreachable(_) | QueueError::Refused(_) | QueueError::Unsuitable(_),
-            ) => Self::Redis,
+            CommandError::Worker(WorkerError::Queue(error)) | CommandError::Queue(error) => of_queue(error),
+            CommandError::EmbeddedRedis(_) => Self::Redis,
+            CommandError::Part { code, .. } => Self::Part(*code),
             CommandError::NoSuchTask(_) => Self::NotFound,
             CommandError::WrongState(_) => Self::WrongState,
             CommandError::TaskFailed(_) => Self::TaskFailed,
             CommandError::TaskCancelled(_) => Self::Cancelled,
             CommandError::Stopped { signal } => Self::Signal(*signal),
             CommandError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Signal(SIGPIPE),
-            CommandError::Queue(QueueError::Unexpected { .. } | QueueError::Spec { .. })
+            CommandError::Worker(WorkerError::Defect)
             | CommandError::Output(_)
             | CommandError::Io { .. }
             | CommandError::Internal(_) => Self::Internal,
         }
+    }
+}
+
+fn of_queue(error: &QueueError) -> ExitCode {
+    match error {
+        QueueError::Address(_) => ExitCode::Configuration,
+        QueueError::Unreachable(_) | QueueError::Refused(_) | QueueError::Unsuitable(_) => ExitCode::Redis,
+        QueueError::Unexpected { .. } | QueueError::Spec { .. } => ExitCode::Internal,
     }
 }

@@ -1,5 +1,6 @@
 //! `claude-cluster`: parses, dispatches, and turns what happened into an exit code.
 
+mod agent_args;
 mod args;
 mod clock;
 mod command;
@@ -9,6 +10,7 @@ mod environment;
 mod error;
 mod exit_code;
 mod issue_file;
+mod phase_times;
 mod program;
 mod render;
 mod session;
@@ -16,6 +18,7 @@ mod signals;
 mod task_args;
 
 use std::{
+    env,
     io::{self, Write},
     process,
 };
@@ -29,7 +32,15 @@ use crate::{
     exit_code::ExitCode,
 };
 
+/// The hidden command that the worker's sandbox runs below itself.
+const SUPERVISE: &str = "supervise";
+
 fn main() -> process::ExitCode {
+    // Before any thread: the supervisor blocks signals for its only thread.
+    let mut arguments = env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == SUPERVISE) {
+        todo_supervise(arguments);
+    }
     let cli = Cli::parse();
     let code = match run(cli.command, &cli.global) {
         Ok(()) => ExitCode::Success,
@@ -58,7 +69,12 @@ fn run(command: Command, global: &Global) -> Result<(), CommandError> {
 
 async fn run_async(command: Command, global: &Global) -> Result<(), CommandError> {
     match command {
+        Command::Up(command) => command.run(global).await,
+        Command::Ingest(command) => command.run(global).await,
+        Command::Worker(command) => command.run(global).await,
+        Command::Workflow(command) => command.run(global).await,
         Command::CreateTask(command) => command.run(global).await,
+        Command::RunTask(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
         Command::Agents(command) => command.run(global).await,
         Command::Logs(command) => command.run(global).await,
@@ -67,3 +83,4 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Config(command) => command.run(global),
     }
 }
+fn todo_supervise(_: impl Iterator<Item = std::ffi::OsString>) {}

@@ -69,7 +69,8 @@ mod tests {
     fn a_phase_lasts_until_the_next_event() {
         let moments = [(10, "held"), (30, "active"), (35, "agent"), (135, "testing"), (140, "completed")];
         let moments = moments.map(|(at, name)| (at, name.to_owned()));
-        let times: Vec<(String, u64)> = durations(&moments).into_iter().map(|t| (t.phase, t.duration_ms)).collect();
+        let times: Vec<(String, u64)> =
+            durations(&moments).into_iter().map(|t| (t.phase, t.duration_ms)).collect();
         let expected = [("held", 20), ("active", 5), ("agent", 100), ("testing", 5)];
         assert_eq!(times, expected.map(|(phase, ms)| (phase.to_owned(), ms)));
     }

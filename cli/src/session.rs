@@ -3,11 +3,13 @@
 use std::{
     io::{self, IsTerminal},
     path::PathBuf,
+    time::Duration,
 };
 
 use shared::{
     config::{self, BUILT_IN, Config, ConfigFile, Loaded, Override, Sources, given},
     queue::Queue,
+    retry::Backoff,
     state_dir::StateDir,
     telemetry,
 };
@@ -21,6 +23,9 @@ use crate::{
 
 /// What goes to the log of a command that answers and ends, unless somebody configured a level.
 const LEVEL_OF_ONE_SHOT: &str = "warn";
+
+/// Waits between two looks at a server that is not there yet.
+const REDIS_WAIT: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
 
 /// How much a command tells by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,30 +88,42 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Refuses a server that cannot carry a queue, and warns of one that may lose tasks. One that cannot be reached
-    /// now is no reason not to start: whatever serves waits for it.
-    pub async fn check(&self) -> Result<(), CommandError> {
-        match self.queue.check().await {
-            Ok(facts) => {
-                if !facts.aof {
-                    tracing::warn!(
-                        "redis keeps no append-only file and loses tasks when it crashes; set appendonly yes"
-                    );
-                }
-                if !facts.eviction.is_empty() && facts.eviction != "noeviction" {
-                    tracing::warn!(
-                        policy = facts.eviction,
-                        "redis throws tasks away when its memory is full; set maxmemory-policy noeviction"
-                    );
-                }
-                Ok(())
-            }
-            Err(error) if error.is_passing() => {
-                tracing::warn!(%error, "redis cannot be used yet; waiting for it");
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
+    /// Refuses a server that cannot carry a queue or that is not there, and warns of one that may lose tasks.
+    pub async fn require_usable(&self) -> Result<(), CommandError> {
+        let facts = self.queue.check().await?;
+        if !facts.aof {
+            tracing::warn!(
+                "redis keeps no append-only file and loses tasks when it crashes; set appendonly yes"
+            );
         }
+        if !facts.eviction.is_empty() && facts.eviction != "noeviction" {
+            tracing::warn!(
+                policy = facts.eviction,
+                "redis throws tasks away when its memory is full; set maxmemory-policy noeviction"
+            );
+        }
+        Ok(())
+    }
+
+    /// As [`Self::require_usable`], but a server that is not there yet is waited for.
+    pub async fn wait_until_usable(&self) -> Result<(), CommandError> {
+        for attempt in 0.. {
+            match self.require_usable().await {
+                Err(CommandError::Queue(error)) if error.is_passing() => {
+                    if attempt == 0 {
+                        tracing::warn!(%error, "redis cannot be used yet; waiting for it");
+                    }
+                    tokio::time::sleep(REDIS_WAIT.delay(attempt)).await;
+                }
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    /// The URL of the private server, where this is one.
+    pub fn private_url(&self) -> Option<&str> {
+        self.embedded.as_ref().map(EmbeddedRedis::url)
     }
 
     /// Gives up the queue, then the share in the server. May block for seconds while a server ends.
@@ -116,6 +133,11 @@ impl Connection {
             embedded.close();
         }
     }
+}
+
+/// The program that a worker's sandbox runs as the supervisor of agents: this one.
+pub fn supervisor() -> Result<PathBuf, CommandError> {
+    std::env::current_exe().map_err(CommandError::io("find this program's own file"))
 }
 
 /// The layers in their order; flags come last.

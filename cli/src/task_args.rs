@@ -3,9 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use shared::{Priority, RepositoryName, Specialty, TaskId, TaskSpec, config::Config, task::Trigger};
+use ingest::classify::Classifier;
+use shared::{Priority, RepositoryName, TaskId, TaskSpec, config::Config, task::Trigger};
 
-use crate::{command::task_id, error::CommandError, issue_file};
+use crate::{
+    command::{task_id, worker::unknown},
+    error::CommandError,
+    issue_file,
+};
 
 /// What `workflow` and `create-task` make a task of.
 #[derive(Debug, Args)]
@@ -35,6 +40,12 @@ impl TaskArgs {
     pub fn spec(&self, config: &Config) -> Result<TaskSpec, CommandError> {
         let issue = issue_file::read(&self.issue_file, self.title.as_deref())?;
         config.repository_entry(&self.repo).map_err(|error| CommandError::Setting(error.to_string()))?;
+        let classifier = Classifier::load(&config.classify)?;
+        let found = classifier.classify(&issue.title, &issue.body, &issue.labels);
+        let specialty = match &self.specialty {
+            Some(name) => classifier.resolve_alias(name).ok_or_else(|| unknown(&classifier, name))?,
+            None => found.specialty.clone(),
+        };
         let id = self.task_id.clone().unwrap_or_else(TaskId::generate);
         let base = TaskSpec::new(id, self.repo.clone(), &issue.title);
         Ok(TaskSpec {
@@ -42,8 +53,9 @@ impl TaskArgs {
             body: issue.body,
             labels: issue.labels,
             trigger: Trigger::Manual,
-            specialty: Specialty::general(),
-            priority: self.priority.unwrap_or_default(),
+            specialty,
+            priority: self.priority.unwrap_or(found.priority),
+            classification: found.classification(),
             ..base
         })
     }

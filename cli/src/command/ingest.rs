@@ -29,7 +29,8 @@ pub struct Ingest {
 
 impl Ingest {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
-        let flags = self.listen.map(|address| Override::text("--listen", "ingest.listen", address.to_string()));
+        let flags =
+            self.listen.map(|address| Override::text("--listen", "ingest.listen", address.to_string()));
         let session = Session::start(global, flags.into_iter().collect(), Log::Service)?;
         let mut signals = Signals::listen(global.part_of).map_err(CommandError::io("handle signals"))?;
         let config = session.config();

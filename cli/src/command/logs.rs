@@ -77,11 +77,11 @@ impl Logs {
         if self.json {
             return render::json_line(entry);
         }
-        render::line(format!(
-            "{} {:<6} {}",
-            render::clock(entry.at),
-            entry.line.stream.as_str(),
-            entry.line.text
-        ))
+        render::line(text_of(entry))
     }
+}
+
+/// An entry as a line for people.
+pub fn text_of(entry: &LogEntry) -> String {
+    format!("{} {:<6} {}", render::clock(entry.at), entry.line.stream.as_str(), entry.line.text)
 }

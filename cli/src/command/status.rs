@@ -17,6 +17,7 @@ use crate::{
     clock,
     embedded_redis::Need,
     error::CommandError,
+    phase_times::{self, PhaseTime},
     render,
     session::{Log, Session},
 };
@@ -65,8 +66,8 @@ impl Status {
         };
         let mut lines = describe(&record, clock::now());
         lines.extend(waits.map(|reason| ("waits because", reason.to_owned())));
-        let rows: Vec<_> = lines.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
-        render::table(&rows)
+        lines.extend(phase_line(&phase_times::read(queue, &record).await?));
+        print_lines(lines)
     }
 
     async fn all(&self, queue: &Queue) -> Result<(), CommandError> {
@@ -144,6 +145,19 @@ fn online_for(workers: &[WorkerState], specialty: &Specialty) -> usize {
         WorkerState::Offline { .. } => false,
     };
     workers.iter().filter(takes).count()
+}
+
+/// Prints lines of name and value.
+pub fn print_lines(lines: Vec<(&'static str, String)>) -> Result<(), CommandError> {
+    let rows: Vec<_> = lines.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
+    render::table(&rows)
+}
+
+/// All phases on one line.
+pub fn phase_line(times: &[PhaseTime]) -> Option<(&'static str, String)> {
+    let parts: Vec<String> =
+        times.iter().map(|time| format!("{} {}", time.phase, render::duration(time.duration()))).collect();
+    (!parts.is_empty()).then(|| ("times", parts.join(", ")))
 }
 
 /// A task as lines of name and value.

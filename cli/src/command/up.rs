@@ -2,7 +2,7 @@
 
 mod part;
 
-use std::net::SocketAddr;
+use std::{ffi::OsString, net::SocketAddr};
 
 use clap::Args;
 use shared::config::Override;
@@ -13,6 +13,7 @@ use super::worker::WorkerOptions;
 use crate::{
     args::Global,
     embedded_redis::Need,
+    environment,
     error::CommandError,
     exit_code::ExitCode,
     render,
@@ -45,7 +46,9 @@ impl Up {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
         // The parts read the same layers again; what is wrong with them is said once, here.
         let mut flags = self.options.overrides()?;
-        flags.extend(self.listen.map(|listen| Override::text("--listen", "ingest.listen", listen.to_string())));
+        flags.extend(
+            self.listen.map(|listen| Override::text("--listen", "ingest.listen", listen.to_string())),
+        );
         let session = Session::start(global, flags, Log::Service)?;
         let signals = Signals::listen(global.part_of).map_err(CommandError::io("handle signals"))?;
         let connection = session.connect(Need::Serve)?;
@@ -61,15 +64,15 @@ impl Up {
         connection: &Connection,
         mut signals: Signals,
     ) -> Result<(), CommandError> {
-        connection.check().await?;
+        connection.require_usable().await?;
         if let Some(url) = connection.private_url() {
             render::line(format!("private redis: redis-cli -s {}", url.trim_start_matches("unix://")))?;
         }
         let (ended, mut endings) = mpsc::channel(usize::from(self.workers) + 1);
-        let mut parts = vec![self.part("ingest", global, &self.ingest_arguments(), &ended)?];
+        let mut parts = vec![part("ingest", global, &self.ingest_arguments(), &ended)?];
         for number in 1..=self.workers {
             let arguments = self.worker_arguments(session, number);
-            parts.push(self.part(&format!("worker {number}"), global, &arguments, &ended)?);
+            parts.push(part(&format!("worker {number}"), global, &arguments, &ended)?);
         }
         drop(ended);
         let mut told = None;
@@ -99,17 +102,6 @@ impl Up {
         }
     }
 
-    fn part(
-        &self,
-        name: &str,
-        global: &Global,
-        arguments: &[String],
-        ended: &mpsc::Sender<Ended>,
-    ) -> Result<Part, CommandError> {
-        let arguments = global.arguments().into_iter().chain(arguments.iter().cloned()).collect();
-        Part::start(name, arguments, ended.clone()).map_err(CommandError::io(format!("start {name}")))
-    }
-
     fn ingest_arguments(&self) -> Vec<String> {
         let listen = self.listen.map(|listen| format!("--listen={listen}"));
         std::iter::once("ingest".to_owned()).chain(listen).collect()
@@ -121,11 +113,21 @@ impl Up {
         arguments.extend(self.options.arguments());
         if self.workers > 1 {
             let base = &session.config().worker.node_id;
-            let base = if base.is_empty() { session.environment.host_name() } else { base.clone() };
+            let base = if base.is_empty() { environment::host_name() } else { base.clone() };
             arguments.push(format!("--node-id={base}-{number}"));
         }
         arguments
     }
+}
+
+fn part(
+    name: &str,
+    global: &Global,
+    arguments: &[String],
+    ended: &mpsc::Sender<Ended>,
+) -> Result<Part, CommandError> {
+    let arguments = global.arguments().into_iter().chain(arguments.iter().map(OsString::from)).collect();
+    Part::start(name, arguments, ended.clone()).map_err(CommandError::io(format!("start {name}")))
 }
 
 /// Whether starting a part again that ended so can help.

@@ -10,7 +10,7 @@ use crate::{
     args::Global,
     embedded_redis::Need,
     error::CommandError,
-    session::{Log, Session},
+    session::{Log, Session, supervisor},
     signals::{Signals, Urgency},
 };
 
@@ -51,7 +51,8 @@ impl WorkerOptions {
         if !self.specialties.is_empty() {
             flags.push(Override::list("--specialties", "worker.specialties", self.specialties.clone()));
         }
-        flags.extend(self.max_tasks.map(|n| Override::text("--max-tasks", "worker.max_tasks", n.to_string())));
+        flags
+            .extend(self.max_tasks.map(|n| Override::text("--max-tasks", "worker.max_tasks", n.to_string())));
         Ok(flags)
     }
 
@@ -90,8 +91,9 @@ impl Worker {
                 usable = connection.wait_until_usable() => usable?,
                 _ = signals.wait(Urgency::Drain) => return Ok(()),
             }
-            let host = session.host()?;
-            Ok(worker::run(config, connection.queue.clone(), session.state_dir.clone(), host, stop).await?)
+            let supervisor = supervisor()?;
+            Ok(worker::run(config, connection.queue.clone(), session.state_dir.clone(), supervisor, stop)
+                .await?)
         };
         let result = result.await;
         watch.abort();

@@ -15,13 +15,13 @@ use self::progress::Progress;
 use crate::{
     agent_args::AgentArgs,
     args::Global,
-    command::status::{describe, print_lines},
     clock,
+    command::status::{describe, phase_line, print_lines},
     embedded_redis::Need,
     environment,
     error::CommandError,
     phase_times, render,
-    session::{Connection, Log, Session},
+    session::{Connection, Log, Session, supervisor},
     signals::{Signals, Urgency},
     task_args::TaskArgs,
 };
@@ -78,8 +78,8 @@ pub async fn run_held(
     let progress = tokio::spawn(Progress::new(queue.clone(), id.clone(), json).show(over.clone()));
     let config = session.config().clone();
     let run =
-        worker::run_held(config, queue.clone(), session.state_dir.clone(), session.host()?, stop, id.clone());
-    let end = run.await;
+        worker::run_held(config, queue.clone(), session.state_dir.clone(), supervisor()?, stop, id.clone());
+    let end = Box::pin(run).await;
     over.cancel();
     watch.abort();
     progress.await.map_err(|error| CommandError::Internal(error.to_string()))??;
@@ -88,7 +88,8 @@ pub async fn run_held(
         end => {
             let record = queue.task(id).await?.ok_or_else(|| CommandError::NoSuchTask(id.clone()))?;
             if end == HeldEnd::NotHeld {
-                let message = format!("task {id} is {}, and only a held one can be run so", record.status.name());
+                let message =
+                    format!("task {id} is {}, and only a held one can be run so", record.status.name());
                 return Err(CommandError::WrongState(message));
             }
             record
@@ -117,13 +118,6 @@ async fn conclude(queue: &Queue, record: &TaskRecord, json: bool) -> Result<(), 
     let mut lines = describe(record, clock::now());
     lines.extend(phase_line(&times));
     print_lines(lines)
-}
-
-/// All phases on one line.
-pub fn phase_line(times: &[phase_times::PhaseTime]) -> Option<(&'static str, String)> {
-    let parts: Vec<String> =
-        times.iter().map(|time| format!("{} {}", time.phase, render::duration(time.duration()))).collect();
-    (!parts.is_empty()).then(|| ("times", parts.join(", ")))
 }
 
 /// What the end of the run means to whoever asked for it.

@@ -89,8 +89,8 @@ fn the_server_keeps_an_append_only_file_evicts_nothing_and_is_its_users_alone() 
         let socket = owner.url().strip_prefix("unix://").unwrap();
         let mut stream = UnixStream::connect(socket).unwrap();
         stream.write_all(format!("INFO {section}\r\nQUIT\r\n").as_bytes()).unwrap();
-        let lines = BufReader::new(stream).lines().map(Result::unwrap);
-        let value = lines.filter_map(|l| l.strip_prefix(field).map(str::to_owned)).next();
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+        let value = lines.find_map(|l| l.strip_prefix(field).map(str::to_owned));
         value.unwrap_or_else(|| panic!("no {field}"))
     };
     assert_eq!(info("persistence", "aof_enabled:"), "1");

@@ -1,6 +1,7 @@
 //! One child process of `up`, kept running by a thread of its own.
 
 use std::{
+    ffi::OsString,
     io,
     os::unix::process::ExitStatusExt,
     process::{Child, Command, ExitStatus, Stdio},
@@ -40,9 +41,9 @@ pub struct Part(Sender<()>);
 impl Part {
     /// Starts this program with `arguments` and keeps it running until [`Self::terminate`], or until it ends in a way
     /// that starting it again cannot mend; then says so on `ended`.
-    pub fn start(name: &str, mut arguments: Vec<String>, ended: mpsc::Sender<Ended>) -> io::Result<Self> {
+    pub fn start(name: &str, mut arguments: Vec<OsString>, ended: mpsc::Sender<Ended>) -> io::Result<Self> {
         let program = std::env::current_exe()?;
-        arguments.insert(0, format!("--part-of={}", std::process::id()));
+        arguments.insert(0, format!("--part-of={}", std::process::id()).into());
         let (terminate, told) = channel();
         let keeper = Keeper { name: name.to_owned(), told, terminating: false };
         let command = move || {
@@ -88,7 +89,12 @@ impl Keeper {
             }
             failures = if began.elapsed() > RESTART.cap { 0 } else { failures + 1 };
             let wait = RESTART.delay(failures);
-            tracing::error!(part = self.name, how, wait_ms = wait.as_millis() as u64, "a part has crashed and is started again");
+            tracing::error!(
+                part = self.name,
+                how,
+                wait_ms = wait.as_millis() as u64,
+                "a part has crashed and is started again"
+            );
             if !matches!(self.told.recv_timeout(wait), Err(RecvTimeoutError::Timeout)) {
                 return self.ended(Some(0));
             }
