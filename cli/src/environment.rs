@@ -14,22 +14,30 @@ const PROGRAM: &str = "claude-cluster";
 /// The environment as it was at start, and the directories that follow from it.
 #[derive(Clone, Debug)]
 pub struct Environment {
+    all: Vec<(OsString, OsString)>,
     variables: HashMap<String, String>,
     home: Option<PathBuf>,
 }
 
 impl Environment {
     pub fn capture() -> Self {
-        // What is not text is no setting of ours.
-        let text =
-            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Self::new(env::vars_os().filter_map(text).collect())
+        Self::new(env::vars_os().collect())
     }
 
-    fn new(variables: HashMap<String, String>) -> Self {
+    fn new(all: Vec<(OsString, OsString)>) -> Self {
+        // What is not text is no setting of ours.
+        let text = |(name, value): &(OsString, OsString)| {
+            Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+        };
+        let variables: HashMap<String, String> = all.iter().filter_map(text).collect();
         let named = variables.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let home = named.or_else(|| User::from_uid(geteuid()).ok().flatten().map(|user| user.dir));
-        Self { variables, home }
+        Self { all, variables, home }
+    }
+
+    /// Every variable, also those that are no text.
+    pub fn all(&self) -> Vec<(OsString, OsString)> {
+        self.all.clone()
     }
 
     pub fn variables(&self) -> &HashMap<String, String> {
@@ -81,7 +89,7 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
-        Environment::new(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+        Environment::new(pairs.iter().map(|(n, v)| (n.into(), v.into())).collect())
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn main() -> process::ExitCode {
     // Before any thread: the supervisor blocks signals for its only thread.
     let mut arguments = env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == SUPERVISE) {
-        todo_supervise(arguments);
+        return worker::supervise::main(arguments);
     }
     let cli = Cli::parse();
     let code = match run(cli.command, &cli.global) {
@@ -83,4 +83,3 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Config(command) => command.run(global),
     }
 }
-fn todo_supervise(_: impl Iterator<Item = std::ffi::OsString>) {}

@@ -1,6 +1,7 @@
 //! What every command begins with: configuration, log, state directory, and the way to Redis.
 
 use std::{
+    env,
     io::{self, IsTerminal},
     path::PathBuf,
     time::Duration,
@@ -13,6 +14,8 @@ use shared::{
     state_dir::StateDir,
     telemetry,
 };
+
+use worker::host::Host;
 
 use crate::{
     args::Global,
@@ -64,6 +67,12 @@ impl Session {
 
     pub fn config(&self) -> &Config {
         &self.loaded.config
+    }
+
+    /// What this machine lends to runs: this program as their supervisor, and what `sandbox.env_pass` lets through.
+    pub fn host(&self) -> Result<Host, CommandError> {
+        let program = env::current_exe().map_err(CommandError::io("find this program's own file"))?;
+        Ok(Host::new(program, self.environment.all()))
     }
 
     /// The queue on the configured server, else on the private one. May block for seconds.
@@ -133,11 +142,6 @@ impl Connection {
             embedded.close();
         }
     }
-}
-
-/// The program that a worker's sandbox runs as the supervisor of agents: this one.
-pub fn supervisor() -> Result<PathBuf, CommandError> {
-    std::env::current_exe().map_err(CommandError::io("find this program's own file"))
 }
 
 /// The layers in their order; flags come last.

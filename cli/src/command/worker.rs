@@ -10,7 +10,7 @@ use crate::{
     args::Global,
     embedded_redis::Need,
     error::CommandError,
-    session::{Log, Session, supervisor},
+    session::{Log, Session},
     signals::{Signals, Urgency},
 };
 
@@ -91,9 +91,8 @@ impl Worker {
                 usable = connection.wait_until_usable() => usable?,
                 _ = signals.wait(Urgency::Drain) => return Ok(()),
             }
-            let supervisor = supervisor()?;
-            Ok(worker::run(config, connection.queue.clone(), session.state_dir.clone(), supervisor, stop)
-                .await?)
+            let host = session.host()?;
+            Ok(worker::run(config, connection.queue.clone(), session.state_dir.clone(), host, stop).await?)
         };
         let result = result.await;
         watch.abort();

@@ -21,7 +21,7 @@ use crate::{
     environment,
     error::CommandError,
     phase_times, render,
-    session::{Connection, Log, Session, supervisor},
+    session::{Connection, Log, Session},
     signals::{Signals, Urgency},
     task_args::TaskArgs,
 };
@@ -78,7 +78,7 @@ pub async fn run_held(
     let progress = tokio::spawn(Progress::new(queue.clone(), id.clone(), json).show(over.clone()));
     let config = session.config().clone();
     let run =
-        worker::run_held(config, queue.clone(), session.state_dir.clone(), supervisor()?, stop, id.clone());
+        worker::run_held(config, queue.clone(), session.state_dir.clone(), session.host()?, stop, id.clone());
     let end = Box::pin(run).await;
     over.cancel();
     watch.abort();
