@@ -52,11 +52,12 @@ pub fn table(rows: &[Vec<String>]) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A length of time as a person says it: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `4 d 1 h`.
+/// A length of time as a person says it: `40 ms`, `1.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `4 d 1 h`.
 pub fn duration(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
-        0..10 => format!("{:.1} s", length.as_secs_f64()),
+        0 => format!("{} ms", length.as_millis()),
+        1..10 => format!("{:.1} s", length.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
@@ -82,7 +83,8 @@ mod tests {
     #[test]
     fn lengths_of_time_read_as_a_person_says_them() {
         let said = |ms| duration(Duration::from_millis(ms));
-        assert_eq!(said(420), "0.4 s");
+        assert_eq!(said(42), "42 ms");
+        assert_eq!(said(1_420), "1.4 s");
         assert_eq!(said(12_300), "12 s");
         assert_eq!(said(200_000), "3 min 20 s");
         assert_eq!(said(7_500_000), "2 h 5 min");

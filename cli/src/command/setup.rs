@@ -5,11 +5,8 @@ mod git;
 mod machine;
 mod redis;
 
-use std::time::Duration;
-
 use clap::Args;
 use serde::Serialize;
-use tokio::{process::Command, time::timeout};
 
 use crate::{
     args::Global,
@@ -17,9 +14,6 @@ use crate::{
     render,
     session::{Log, Session},
 };
-
-/// How long a program may take to tell its version.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Args)]
 pub struct Setup {
@@ -68,7 +62,7 @@ impl Setup {
         let session = Session::start(global, Vec::new(), Log::OneShot)?;
         let mut checks = vec![git::check(&session.environment).await];
         checks.extend(redis::check(&session).await);
-        checks.extend(agent::check(&session).await);
+        checks.extend(agent::check(&session).await?);
         checks.push(machine::disk(&session));
         checks.push(machine::state_dir(&session));
         checks.push(machine::repositories(session.config()));
@@ -99,19 +93,4 @@ fn print(check: &Check) -> Result<(), CommandError> {
     };
     render::line(format!("{standing:<8} {:<12} {}", check.name, check.found))?;
     check.mend.as_ref().map_or(Ok(()), |mend| render::line(format!("{:<8} {:<12} -> {mend}", "", "")))
-}
-
-/// The first line that `program --version` prints; an error as a person is told it.
-async fn version_of(program: &std::path::Path, variables: &[(&str, &str)]) -> Result<String, String> {
-    let mut command = Command::new(program);
-    command.arg("--version").env_clear().envs(variables.iter().copied()).kill_on_drop(true);
-    let output = timeout(VERSION_TIMEOUT, command.output())
-        .await
-        .map_err(|_| format!("no answer within {} s", VERSION_TIMEOUT.as_secs()))?
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match text.lines().next() {
-        Some(line) if output.status.success() => Ok(line.trim().to_owned()),
-        _ => Err(format!("--version ended with {}", output.status)),
-    }
 }

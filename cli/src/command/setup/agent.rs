@@ -1,85 +1,95 @@
-//! The coding agent: its program, its version, its credentials.
+//! The coding agent and what confines it: prepared as a worker prepares them, and asked.
 
-use std::path::Path;
+use shared::config::{AgentConfig, Config, Driver, SandboxConfig, SandboxMode, given};
+use worker::Executor;
 
-use shared::config::{AgentConfig, Driver, given};
+use super::Check;
+use crate::{environment::Environment, error::CommandError, session::Session};
 
-use super::{Check, version_of};
-use crate::{environment::Environment, program, session::Session};
-
-const NAME: &str = "agent";
+const AGENT: &str = "agent";
+const SANDBOX: &str = "sandbox";
+const CREDENTIALS: &str = "credentials";
 
 /// Earlier ones leave the processes of their tools behind when they are ended, or cut their last line.
 const CLAUDE_VERSION_MIN: [u32; 3] = [2, 1, 212];
 
-const INSTALL_CLAUDE: &str = "install Claude Code (npm install -g @anthropic-ai/claude-code), \
-     or use another program: --agent-command, or agent.driver = \"command\"";
+/// A program that every machine has: the question is then about the sandbox alone.
+const ANY_PROGRAM: &str = "sh";
 
-pub(super) async fn check(session: &Session) -> Vec<Check> {
-    let agent = &session.config().agent;
-    match agent.driver {
-        Driver::Claude => claude(agent, &session.environment).await,
-        Driver::Command => vec![command(agent, &session.environment)],
-    }
-}
-
-fn command(agent: &AgentConfig, environment: &Environment) -> Check {
-    let name = agent.command.first().map_or("", String::as_str);
-    match program::find(name, environment.path()) {
-        Some(program) => Check::ok(NAME, format!("command {}", program.display())),
-        None => Check::missing(NAME, format!("'{name}' is not on PATH"), "correct agent.command"),
-    }
-}
-
-async fn claude(agent: &AgentConfig, environment: &Environment) -> Vec<Check> {
-    let name = agent.command.first().map_or("claude", String::as_str);
-    let Some(program) = program::find(name, environment.path()) else {
-        return vec![Check::missing(NAME, format!("'{name}' is not on PATH"), INSTALL_CLAUDE)];
+pub(super) async fn check(session: &Session) -> Result<Vec<Check>, CommandError> {
+    let config = session.config();
+    let prepare = async |config: &Config| {
+        Ok::<_, CommandError>(Executor::prepare(config, &session.state_dir, session.host()?).await)
     };
-    vec![version(&program, environment).await, credentials(agent, environment)]
-}
-
-async fn version(program: &Path, environment: &Environment) -> Check {
-    // The npm package of some versions is a script for the Node on PATH.
-    let path = environment.path().unwrap_or("/usr/bin:/bin");
-    let home = environment.home().and_then(Path::to_str).unwrap_or("/");
-    let found = match version_of(program, &[("PATH", path), ("HOME", home)]).await {
-        Ok(found) => found,
-        Err(problem) => {
-            return Check::missing(NAME, format!("{}: {problem}", program.display()), INSTALL_CLAUDE);
+    let mut checks = match prepare(config).await? {
+        Ok(executor) => vec![agent(&config.agent, &executor), sandbox(&config.sandbox, &executor)],
+        Err(failure) => {
+            let mut without_agent = config.clone();
+            without_agent.agent.driver = Driver::Command;
+            without_agent.agent.command = vec![ANY_PROGRAM.to_owned()];
+            match prepare(&without_agent).await? {
+                Ok(executor) => vec![missing(AGENT, &failure.message), sandbox(&config.sandbox, &executor)],
+                Err(failure) => vec![missing(SANDBOX, &failure.message)],
+            }
         }
     };
-    let shown = format!("{} at {}", found, program.display());
-    match parse_version(&found) {
-        Some(version) if version >= CLAUDE_VERSION_MIN => Check::ok(NAME, shown),
-        _ => {
-            let needed = CLAUDE_VERSION_MIN.map(|part| part.to_string()).join(".");
-            Check::missing(NAME, shown, format!("version {needed} or later is needed: claude update"))
-        }
+    if config.agent.driver == Driver::Claude {
+        checks.push(credentials(&config.agent, &session.environment));
     }
+    Ok(checks)
 }
 
-fn parse_version(text: &str) -> Option<[u32; 3]> {
-    let mut parts = text.split_whitespace().next()?.split('.').map(str::parse);
+fn agent(config: &AgentConfig, executor: &Executor) -> Check {
+    let found = executor.agent();
+    if config.driver == Driver::Command || version_of(&found).is_some_and(|v| v >= CLAUDE_VERSION_MIN) {
+        return Check::ok(AGENT, found);
+    }
+    let needed = CLAUDE_VERSION_MIN.map(|part| part.to_string()).join(".");
+    Check::missing(AGENT, found, format!("version {needed} or later is needed: claude update"))
+}
+
+/// The version behind the name, as in `claude 2.1.328`.
+fn version_of(agent: &str) -> Option<[u32; 3]> {
+    let mut parts = agent.split(' ').next_back()?.split('.').map(str::parse);
     Some([parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?])
 }
 
+fn sandbox(config: &SandboxConfig, executor: &Executor) -> Check {
+    let reason = executor.sandbox_reason();
+    if executor.sandbox() == "bubblewrap" || config.mode == SandboxMode::Process {
+        return Check::ok(SANDBOX, reason);
+    }
+    // Why not bubblewrap and how to get it, and behind that what there is instead.
+    let (mend, instead) = reason.rsplit_once("; ").unwrap_or((reason, "process groups"));
+    Check::warn(SANDBOX, format!("process groups only; {instead}"), mend)
+}
+
+fn missing(name: &'static str, message: &str) -> Check {
+    let (found, mend) = split_advice(message);
+    Check::missing(name, found, mend)
+}
+
+/// Messages for people have their advice behind the first semicolon.
+fn split_advice(message: &str) -> (&str, &str) {
+    message.split_once("; ").unwrap_or((message, "see docs/troubleshooting.md"))
+}
+
 fn credentials(agent: &AgentConfig, environment: &Environment) -> Check {
-    const NAME: &str = "credentials";
     if given(&agent.anthropic_api_key).is_some() {
-        return Check::ok(NAME, "ANTHROPIC_API_KEY");
+        return Check::ok(CREDENTIALS, "ANTHROPIC_API_KEY");
     }
     if given(&agent.claude_code_oauth_token).is_some() {
-        return Check::ok(NAME, "CLAUDE_CODE_OAUTH_TOKEN");
+        return Check::ok(CREDENTIALS, "CLAUDE_CODE_OAUTH_TOKEN");
     }
     let login = environment.home().map(|home| home.join(".claude/.credentials.json"));
     let mend = "set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN (make one: claude setup-token)";
     match login.filter(|file| file.is_file()) {
         // The agent has a home of its own, so that nothing of the user's is within its reach.
         Some(_) => {
-            Check::missing(NAME, "only the login of your own Claude Code, which agents cannot reach", mend)
+            let found = "only the login of your own Claude Code, which agents cannot reach";
+            Check::missing(CREDENTIALS, found, mend)
         }
-        None => Check::missing(NAME, "none for Claude Code", mend),
+        None => Check::missing(CREDENTIALS, "none for Claude Code", mend),
     }
 }
 
@@ -89,8 +99,8 @@ mod tests {
 
     #[test]
     fn versions_compare_by_number() {
-        assert_eq!(parse_version("2.1.328 (Claude Code)"), Some([2, 1, 328]));
-        assert!(parse_version("2.1.197 (Claude Code)").unwrap() < CLAUDE_VERSION_MIN);
-        assert_eq!(parse_version("unknown"), None);
+        assert_eq!(version_of("claude 2.1.328"), Some([2, 1, 328]));
+        assert!(version_of("claude 2.1.197").unwrap() < CLAUDE_VERSION_MIN);
+        assert_eq!(version_of("claude"), None);
     }
 }
