@@ -6,3 +6,4 @@ mod configuration;
 mod home;
 mod private_redis;
 mod reading;
+mod running;
