@@ -6,6 +6,7 @@ pub mod run;
 pub mod supervise;
 
 mod agent;
+mod bounded_read;
 mod branch;
 mod child;
 mod credentials;

@@ -151,8 +151,8 @@ impl Bubblewrap {
             command.args(["--tmpfs", dir]);
         }
         command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", TMP]);
-        for dir in toolbox.dirs() {
-            bind(&mut command, "--ro-bind", dir, dir);
+        for path in toolbox.dirs().iter().map(PathBuf::as_path).chain(toolbox.certificates()) {
+            bind(&mut command, "--ro-bind", path, path);
         }
         command
     }
