@@ -1,1 +1,112 @@
-//! placeholder
+//! GitHub webhooks become tasks on the queue.
+//!
+//! A delivery passes, in this order: size limit, signature over the raw bytes, event and action, allowed
+//! repository, not our own event and not a bot's, trust of who caused it. Then the text is kept as
+//! it is at this moment, classified, and enqueued. `docs/webhooks.md` lists every answer.
+//!
+//! Nothing here executes a task, and nothing here speaks to the forge.
+
+mod body;
+mod bounded_queue;
+pub mod classify;
+mod event;
+mod health;
+mod hidden_text;
+mod rejection;
+mod routes;
+mod secret;
+mod server;
+mod signature;
+mod snapshot;
+mod trigger;
+mod trust;
+mod webhook;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use shared::{config::Config, queue::Queue, state_dir::StateDir};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::{
+    body::Bodies,
+    bounded_queue::BoundedQueue,
+    classify::{Classifier, ClassifyError},
+    secret::SecretError,
+    signature::SigningKey,
+    webhook::{Proof, Webhook},
+};
+
+/// Why the ingester does not start. Once it runs, nothing but `shutdown` ends it.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("cannot tell the listener's address: {0}")]
+    Listener(io::Error),
+    #[error(
+        "ingest.insecure_webhooks takes unsigned webhooks and is refused on {0}; listen on 127.0.0.1, or switch it off"
+    )]
+    InsecureOffLoopback(SocketAddr),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("the webhook secret cannot be used: {0}")]
+    Key(String),
+    #[error(transparent)]
+    Classify(#[from] ClassifyError),
+}
+
+/// Serves webhooks, `/health` and `/ready` on `listener` until `shutdown`; requests under way are finished.
+///
+/// Redis need not be there, neither at the start nor later: meanwhile webhooks are answered with 503.
+pub async fn run(
+    config: &Config,
+    queue: Queue,
+    listener: TcpListener,
+    state_dir: &StateDir,
+    shutdown: CancellationToken,
+) -> Result<(), IngestError> {
+    let address = listener.local_addr().map_err(IngestError::Listener)?;
+    let queue = BoundedQueue::new(queue);
+    let webhook = Webhook {
+        proof: proof(config, address, state_dir)?,
+        bodies: Bodies::new(config.ingest.body_bytes_max),
+        classifier: Classifier::load(&config.classify)?,
+        queue: queue.clone(),
+        config: Arc::new(config.clone()),
+    };
+    info!(%address, "waiting for webhooks at /webhook/github");
+    let routes = routes::routes(Arc::new(webhook));
+    tokio::join!(server::serve(listener, routes, shutdown), tell_of_redis(&queue));
+    queue.finish().await;
+    Ok(())
+}
+
+fn proof(config: &Config, address: SocketAddr, state_dir: &StateDir) -> Result<Proof, IngestError> {
+    if config.ingest.insecure_webhooks {
+        if !address.ip().is_loopback() {
+            return Err(IngestError::InsecureOffLoopback(address));
+        }
+        warn!(%address, "UNSIGNED WEBHOOKS ARE ACCEPTED: whoever reaches this port starts tasks; never put a tunnel or proxy before it");
+        return Ok(Proof::Unsigned);
+    }
+    let secret = secret::load_or_make(&config.github, state_dir)?;
+    SigningKey::new(&secret).map(Proof::Signed).map_err(|error| IngestError::Key(error.to_string()))
+}
+
+/// Says at the start what an operator would otherwise learn from lost tasks.
+async fn tell_of_redis(queue: &BoundedQueue) {
+    match queue.check().await {
+        Ok(facts) => {
+            if !facts.aof {
+                warn!("redis keeps no append-only file: a crash of it loses tasks; set appendonly yes");
+            }
+            if !facts.eviction.is_empty() && facts.eviction != "noeviction" {
+                warn!(
+                    policy = facts.eviction,
+                    "redis throws tasks away when it is full; set maxmemory-policy noeviction"
+                );
+            }
+        }
+        Err(error) => warn!(%error, "redis does not answer; webhooks get 503 until it does"),
+    }
+}

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod lifecycle;
 pub mod outcome;
+pub mod queue;
 pub mod repository;
 pub mod retry;
 pub mod specialty;

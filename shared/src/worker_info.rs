@@ -13,6 +13,9 @@ pub struct WorkerInfo {
     pub incarnation: String,
     pub hostname: String,
     pub pid: u32,
+    /// Names the lock file that this process holds, on this boot of this machine: whoever holds the same
+    /// lock later has proven that this process is dead.
+    pub lock: String,
     /// Port of its health and metrics page, where it has one.
     pub port: Option<u16>,
     pub specialties: Vec<Specialty>,
@@ -53,4 +56,14 @@ pub enum WorkerState {
         id: String,
         last_beat_at: UnixMs,
     },
+}
+
+impl WorkerState {
+    /// The node id.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Online(info) => &info.id,
+            Self::Offline { id, .. } => id,
+        }
+    }
 }

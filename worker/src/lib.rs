@@ -1,23 +1,42 @@
 //! Claims tasks, runs the coding agent and the tests in an isolated workspace, publishes the result.
 
+pub mod daemon;
 pub mod executor;
 pub mod host;
 pub mod run;
 pub mod supervise;
 
+mod account;
 mod agent;
+mod boot_clock;
 mod bounded_read;
 mod branch;
 mod child;
 mod credentials;
 mod git;
+mod heartbeat;
+mod identity;
+mod ledger;
 mod mirror;
 mod output;
+mod poller;
 mod process_tree;
 mod prompt;
 mod publish;
 mod redact;
 mod sandbox;
+mod scribe;
+mod slot;
+mod specialties;
+mod stop;
+mod sweeper;
+mod system;
 mod verify;
 mod workspace;
 mod worktree;
+
+pub use daemon::{HeldEnd, WorkerError, run, run_held};
+pub use executor::Executor;
+pub use host::Host;
+pub use slot::TaskEnd;
+pub use stop::{Stop, StopLevel, StopSender};

@@ -1,0 +1,96 @@
+//! The issue as it is at the trigger, made into a task.
+
+use shared::{
+    RepositoryName, TaskId, TaskSpec,
+    task::{BODY_BYTES_MAX, TITLE_BYTES_MAX, Trigger, cut},
+};
+
+use crate::{
+    classify::Classifier,
+    event::Issue,
+    hidden_text::{strip, strip_line},
+    trigger::short,
+};
+
+/// Labels that are kept, and bytes of each. GitHub allows 100 an issue, of 50 characters.
+const LABELS_MAX: usize = 100;
+const LABEL_BYTES_MAX: usize = 200;
+
+/// The task that `issue` asks for. Hidden text is gone from it and everything has its limit.
+pub fn task_spec(
+    trigger: Trigger,
+    repository: RepositoryName,
+    issue: &Issue,
+    classifier: &Classifier,
+) -> TaskSpec {
+    // Cut before it is searched through, and not again after: what goes makes it only shorter.
+    let body = strip(cut(issue.body.as_deref().unwrap_or_default(), BODY_BYTES_MAX));
+    let mut title = strip_line(cut(&issue.title, TITLE_BYTES_MAX));
+    if title.is_empty() {
+        title = format!("Issue #{}", issue.number);
+    }
+    let labels = issue.labels.iter().flatten().take(LABELS_MAX);
+    let labels: Vec<String> = labels
+        .map(|label| strip_line(cut(&label.name, LABEL_BYTES_MAX)))
+        .filter(|label| !label.is_empty())
+        .collect();
+    let found = classifier.classify(&title, &body, &labels);
+    TaskSpec {
+        issue: Some(issue.number),
+        classification: found.classification(),
+        specialty: found.specialty,
+        priority: found.priority,
+        author: issue.user.as_ref().map(|author| short(&author.login)),
+        body,
+        labels,
+        trigger,
+        ..TaskSpec::new(TaskId::generate(), repository, &title)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::config::Config;
+
+    use super::*;
+
+    fn spec(issue: &serde_json::Value) -> TaskSpec {
+        let classifier = Classifier::load(&Config::defaults().unwrap().classify).unwrap();
+        let issue: Issue = serde_json::from_value(issue.clone()).unwrap();
+        task_spec(Trigger::IssueOpened, "acme/app".parse().unwrap(), &issue, &classifier)
+    }
+
+    #[test]
+    fn an_issue_without_text_labels_or_visible_title_is_a_task() {
+        let spec =
+            spec(&json!({"number": 7, "title": "\u{200B} ", "body": null, "labels": null, "user": null}));
+        assert_eq!((spec.title.as_str(), spec.body.as_str(), spec.issue), ("Issue #7", "", Some(7)));
+        assert_eq!((spec.author, spec.labels.len()), (None, 0));
+    }
+
+    #[test]
+    fn every_part_has_its_limit() {
+        let label = json!({"name": "é".repeat(500)});
+        let spec = spec(&json!({
+            "number": 7, "title": "題".repeat(5_000), "body": "本".repeat(200_000), "labels": vec![label; 500],
+            "user": {"login": "a".repeat(5_000)}
+        }));
+        assert!(spec.title.len() <= TITLE_BYTES_MAX && spec.body.len() <= BODY_BYTES_MAX);
+        assert_eq!(spec.labels.len(), LABELS_MAX);
+        assert!(spec.labels.iter().all(|label| label.len() <= LABEL_BYTES_MAX));
+        assert!(spec.author.unwrap().len() <= 100);
+    }
+
+    #[test]
+    fn hidden_text_does_not_reach_the_task() {
+        let spec = spec(&json!({
+            "number": 7, "title": "fix\u{202E} it", "body": "a<!-- and run rm -->b", "user": {"login": "ann"},
+            "labels": [{"name": "bug\u{0}"}]
+        }));
+        assert_eq!(
+            (spec.title.as_str(), spec.body.as_str(), spec.labels[0].as_str()),
+            ("fix it", "ab", "bug")
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! An ingester on a free port, with a Redis and a state directory of its own.
+
+use std::net::SocketAddr;
+
+use ingest::IngestError;
+use secrecy::SecretString;
+use shared::{TaskId, TaskRecord, TaskSpec, config::Config, queue::Queue, state_dir::StateDir};
+use tempfile::TempDir;
+use testkit::RedisServer;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Answer, SECRET};
+
+pub struct Ingester {
+    pub address: SocketAddr,
+    pub redis: RedisServer,
+    pub queue: Queue,
+    pub shutdown: CancellationToken,
+    pub running: JoinHandle<Result<(), IngestError>>,
+    _state: TempDir,
+}
+
+/// The defaults, with the tests' secret and the given server.
+pub fn config(redis: &RedisServer) -> Config {
+    let mut config = Config::defaults().unwrap();
+    config.redis.url = SecretString::from(redis.url());
+    config.github.webhook_secret = SecretString::from(SECRET);
+    config.github.own_login = "shop-claude".to_owned();
+    config
+}
+
+impl Ingester {
+    pub async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let redis = RedisServer::start().unwrap();
+        let mut config = config(&redis);
+        change(&mut config);
+        let state = tempfile::tempdir().unwrap();
+        let state_dir = StateDir::create(state.path()).unwrap();
+        let queue = Queue::open(&config.redis, &config.queue).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn({
+            let (queue, shutdown) = (queue.clone(), shutdown.clone());
+            async move { ingest::run(&config, queue, listener, &state_dir, shutdown).await }
+        });
+        Self { address, redis, queue, shutdown, running, _state: state }
+    }
+
+    /// The record and specification of the task that `answer` names.
+    pub async fn task(&self, answer: &Answer) -> (TaskRecord, TaskSpec) {
+        let id: TaskId = answer.text("task_id").parse().unwrap();
+        (self.queue.task(&id).await.unwrap().unwrap(), self.queue.spec(&id).await.unwrap().unwrap())
+    }
+
+    /// Tasks that wait, in all specialties.
+    pub async fn pending(&self) -> u64 {
+        let mut pending = 0;
+        for specialty in self.queue.specialties().await.unwrap() {
+            pending += self.queue.counts(&specialty).await.unwrap().pending;
+        }
+        pending
+    }
+
+    /// Ends the ingester as a stop would.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+}

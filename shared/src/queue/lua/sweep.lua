@@ -1,0 +1,70 @@
+-- sweep: what time brings about in this specialty. Any worker calls it; the script itself keeps the fleet
+-- from doing it more often than needed.
+--   active -> pending or failed   leases that ran out (not while in grace after an outage)
+--   delayed -> pending            tasks that are due
+--   finished, failed, cancelled   the oldest, beyond age and count
+-- ARGV    1 shortest time between sweeps in ms, 2 lease in ms, 3 most losses
+-- returns {'later', ms} | {'swept', ms until the next, lost, promoted, {outbox entry, task, issue} ...}
+local sweep_ms, lease_ms, lost_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local BATCH, OUTBOX_BATCH, OUTBOX_AGE_MS = 100, 50, 5000
+local ms = now()
+local s = redis.call('HMGET', SWEEP, 'at', 'next', 'grace')
+local at, next_due, grace = tonumber(s[1]), tonumber(s[2]), tonumber(s[3] or '0')
+
+if at and ms >= at and ms < next_due then return { 'later', next_due - ms } end
+-- Redis was away, or its clock was set: living workers renew first.
+if at and (ms > next_due + 3 * sweep_ms or ms < at) then grace = ms + lease_ms end
+-- A grace further away than one lease was written by a clock that has been set back since.
+if grace > ms + lease_ms then grace = ms + lease_ms end
+
+local lost = 0
+if ms >= grace then
+  local expired = redis.call('ZRANGE', LEASES, '-inf', '(' .. int(ms), 'BYSCORE', 'LIMIT', '0', int(BATCH), 'WITHSCORES')
+  for i = 1, #expired, 2 do
+    local id = expired[i]
+    local r = read(id)
+    if r.status == 'active' then
+      -- What ran out before the grace ended is the outage's fault, not the task's.
+      lose(id, r, ms, lost_max, tonumber(expired[i + 1]) > grace)
+      lost = lost + 1
+    else
+      redis.call('ZREM', LEASES, id)
+    end
+  end
+end
+
+local promoted = 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(ms), 'LIMIT', '0', int(BATCH))) do
+  redis.call('ZREM', DELAYED, id)
+  local r = read(id)
+  if r.status == 'delayed' then
+    give_back(id, r)
+    event('pending', id, 'reason', 'due')
+    promoted = promoted + 1
+  end
+end
+
+trim(FINISHED, ms)
+trim(FAILED, ms)
+trim(CANCELLED, ms)
+if waiting() > 0 then wake() end
+
+-- Sleep until something can run out, but never longer than a third of a lease: one claimed meanwhile
+-- must be seen before it ends.
+local wait = math.floor(lease_ms / 3)
+for _, index in ipairs({ LEASES, DELAYED }) do
+  local first = redis.call('ZRANGE', index, '0', '0', 'WITHSCORES')
+  if first[2] then wait = math.min(wait, tonumber(first[2]) - ms) end
+end
+wait = math.max(wait, sweep_ms)
+if ms < grace then wait = math.max(math.min(wait, grace - ms), math.min(sweep_ms, grace - ms)) end
+if lost == BATCH or promoted == BATCH then wait = 0 end
+redis.call('HSET', SWEEP, 'at', int(ms), 'next', int(ms + wait), 'grace', int(grace))
+
+local result = { 'swept', wait, lost, promoted }
+-- Young entries are still being handled by the worker that settled.
+local old = int(ms - OUTBOX_AGE_MS)
+for _, item in ipairs(redis.call('XRANGE', OUTBOX, '-', old, 'COUNT', int(OUTBOX_BATCH))) do
+  result[#result + 1] = { item[1], item[2][2], item[2][4] }
+end
+return result

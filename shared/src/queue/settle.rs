@@ -1,0 +1,111 @@
+//! A run ends: the task is moved on, exactly once, by whoever holds the newest fence.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use super::{
+    Lease, Queue, QueueError,
+    inspect::{first_word, text},
+    outbox::OutboxEntry,
+    record,
+    script::NamedScript,
+};
+use crate::{Failure, Outcome, Specialty, TaskSpec};
+
+/// What a settlement did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    Done,
+    /// A retry became a failure: the attempts are used up.
+    Failed,
+    /// A cancel had been asked for and won.
+    Cancelled,
+    /// The same lease settled the task before; the answer to that was lost.
+    Already,
+    /// Another holds the task, or held it since. Nothing was changed.
+    Stale,
+}
+
+impl Queue {
+    /// Active -> completed.
+    pub async fn complete(&self, lease: &Lease, outcome: &Outcome) -> Result<Settlement, QueueError> {
+        let mut args = lease.args();
+        for (name, value) in record::outcome_fields(outcome) {
+            args.extend([name.to_owned(), value]);
+        }
+        self.settle(&self.inner.scripts.complete, lease, args).await
+    }
+
+    /// Active -> failed.
+    pub async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settlement, QueueError> {
+        let mut args = lease.args();
+        args.push(failure.class.to_string());
+        args.push(record::failure_message(failure));
+        args.push(failure.branch.clone().unwrap_or_default());
+        self.settle(&self.inner.scripts.fail, lease, args).await
+    }
+
+    /// Active -> delayed, counted; failed when that was the last attempt.
+    pub async fn retry(
+        &self,
+        lease: &Lease,
+        failure: &Failure,
+        delay: Duration,
+    ) -> Result<Settlement, QueueError> {
+        let mut args = lease.args();
+        args.push(delay.as_millis().to_string());
+        args.push(self.settings().attempts_max.to_string());
+        args.push(failure.class.to_string());
+        args.push(record::failure_message(failure));
+        self.settle(&self.inner.scripts.retry, lease, args).await
+    }
+
+    /// Active -> pending, uncounted and next in line.
+    pub async fn release(&self, lease: &Lease, reason: &str) -> Result<Settlement, QueueError> {
+        let mut args = lease.args();
+        args.push(reason.to_owned());
+        self.settle(&self.inner.scripts.release, lease, args).await
+    }
+
+    async fn settle(
+        &self,
+        script: &NamedScript,
+        lease: &Lease,
+        args: Vec<String>,
+    ) -> Result<Settlement, QueueError> {
+        let keys = self.keys().specialty(&lease.specialty);
+        let answer: Vec<Value> = script.call(&self.inner.connections, keys.base(), args).await?;
+        let settlement = match first_word(&answer).as_str() {
+            "done" => Settlement::Done,
+            "failed" => Settlement::Failed,
+            "cancelled" => Settlement::Cancelled,
+            "already" => Settlement::Already,
+            "stale" => Settlement::Stale,
+            other => return Err(QueueError::unexpected(script.name, other)),
+        };
+        self.deliver_answer(&lease.specialty, lease.id.as_str(), &answer).await;
+        Ok(settlement)
+    }
+
+    /// The effect due in other slots that a settling script's answer names, where it names one.
+    pub(super) async fn deliver_answer(&self, specialty: &Specialty, task: &str, answer: &[Value]) {
+        let entry = answer.get(1).map(text).unwrap_or_default();
+        if !entry.is_empty() {
+            let issue = answer.get(2).map(text).unwrap_or_default();
+            self.deliver(specialty, &OutboxEntry { entry, task: task.to_owned(), issue }).await;
+        }
+    }
+
+    /// Cancels a task that its issue's key does not name, as the holder of its lease.
+    pub async fn cancel_duplicate(
+        &self,
+        lease: &Lease,
+        spec: &TaskSpec,
+        other: &str,
+    ) -> Result<Settlement, QueueError> {
+        let issue = spec.issue.unwrap_or_default();
+        self.cancel(&lease.id, &format!("duplicate: issue {issue} has task {other}")).await?;
+        self.release(lease, "duplicate").await
+    }
+}

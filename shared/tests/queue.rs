@@ -1,0 +1,16 @@
+//! The queue against a real redis-server. Each test has a key prefix of its own; the server is shared by the
+//! binary, except where a test stops it.
+#![cfg(test)]
+
+#[path = "queue/issues.rs"]
+mod issues;
+#[path = "queue/lifecycle.rs"]
+mod lifecycle;
+#[path = "queue/loss.rs"]
+mod loss;
+#[path = "queue/outage.rs"]
+mod outage;
+#[path = "queue/setting.rs"]
+mod setting;
+#[path = "queue/waking.rs"]
+mod waking;

@@ -1,0 +1,113 @@
+//! Redis goes away, forgets, fills up, freezes. Each test has a server of its own.
+
+use std::time::{Duration, Instant};
+
+use shared::queue::{Enqueued, QueueError, Renewal, Waited};
+use testkit::RedisServer;
+
+use crate::setting::{backend, holder, queue_at, task};
+
+#[tokio::test]
+async fn a_killed_redis_is_told_and_survived_and_nothing_acknowledged_is_lost() {
+    let mut server = RedisServer::start().unwrap();
+    let queue = queue_at(&server.url(), "ccc", |q| q.lease_ms = 60_000);
+    queue.enqueue(&task("a", "backend")).await.unwrap();
+    let shared::queue::Claim::Tasks { tasks, .. } =
+        queue.claim(&holder("w1"), &backend(), 1, "n").await.unwrap()
+    else {
+        panic!("not paused")
+    };
+    server.kill().unwrap();
+    assert!(matches!(queue.enqueue(&task("b", "backend")).await, Err(QueueError::Unreachable(_))));
+    server.restart().unwrap();
+    // Scripts are gone from the server (NOSCRIPT) and loaded again unasked.
+    assert_eq!(queue.renew(&[tasks[0].lease.clone()]).await.unwrap(), [Renewal::Held]);
+    assert_eq!(queue.enqueue(&task("b", "backend")).await.unwrap(), Enqueued::Created);
+}
+
+#[tokio::test]
+async fn a_flushed_redis_serves_on() {
+    let server = RedisServer::start().unwrap();
+    let queue = queue_at(&server.url(), "ccc", |_| {});
+    queue.enqueue(&task("a", "backend")).await.unwrap();
+    queue.claim(&holder("w1"), &backend(), 1, "n").await.unwrap();
+    server.command::<()>(&["FLUSHALL"]).unwrap();
+    server.command::<()>(&["SCRIPT", "FLUSH"]).unwrap();
+    queue.enqueue(&task("b", "backend")).await.unwrap();
+    let claim = queue.claim(&holder("w1"), &backend(), 1, "n").await.unwrap();
+    assert!(matches!(claim, shared::queue::Claim::Tasks { tasks, .. } if tasks.len() == 1));
+}
+
+#[tokio::test]
+async fn a_full_redis_takes_nothing_new_writes_nothing_half_and_drains() {
+    let server = RedisServer::start_with(&["--maxmemory", "3mb"]).unwrap();
+    let queue = queue_at(&server.url(), "ccc", |_| {});
+    let mut accepted = 0;
+    let refused = loop {
+        let mut spec = task(&format!("t{accepted}"), "backend");
+        spec.body = "x".repeat(40_000);
+        match queue.enqueue(&spec).await {
+            Ok(_) => accepted += 1,
+            Err(error) => break (spec.id, error),
+        }
+    };
+    assert!(matches!(refused.1, QueueError::Refused(_)), "{:?}", refused.1);
+    assert_eq!(
+        server.command::<u64>(&["EXISTS", &format!("ccc:{{backend}}:task:{}", refused.0)]).unwrap(),
+        0
+    );
+    let outcome = shared::Outcome::NoChange { answer: String::new() };
+    for _ in 0..accepted {
+        let claim = queue.claim(&holder("w1"), &backend(), 1, "n").await.unwrap();
+        let shared::queue::Claim::Tasks { tasks, .. } = claim else { panic!("not paused") };
+        queue.complete(&tasks[0].lease, &outcome).await.unwrap();
+    }
+    assert_eq!(queue.enqueue(&task("after", "backend")).await.unwrap(), Enqueued::Created);
+}
+
+#[tokio::test]
+async fn a_read_only_redis_refuses_and_nothing_is_half_written() {
+    let server = RedisServer::start().unwrap();
+    let queue = queue_at(&server.url(), "ccc", |_| {});
+    server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+    assert!(matches!(queue.enqueue(&task("a", "backend")).await, Err(QueueError::Refused(_))));
+    server.command::<()>(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    assert_eq!(server.command::<u64>(&["DBSIZE"]).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_of_the_wrong_type_is_told_and_nothing_is_half_written() {
+    let server = RedisServer::start().unwrap();
+    let queue = queue_at(&server.url(), "ccc", |_| {});
+    server.command::<()>(&["SET", "ccc:{backend}:tasks:medium", "not a stream"]).unwrap();
+    let error = queue.enqueue(&task("a", "backend")).await.unwrap_err();
+    assert!(matches!(&error, QueueError::Unexpected { operation: "enqueue", .. }), "{error:?}");
+    assert_eq!(server.command::<u64>(&["EXISTS", "ccc:{backend}:task:a"]).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_frozen_redis_ends_a_call_within_its_timeout_and_a_waiter_reconnects() {
+    let server = RedisServer::start().unwrap();
+    let queue = queue_at(&server.url(), "ccc", |_| {});
+    queue.enqueue(&task("a", "backend")).await.unwrap();
+    let mut waiter = queue.wake_waiter(&[backend()], Duration::from_millis(100));
+    assert_eq!(waiter.wait().await.unwrap(), Waited::Woken(backend()));
+    server.freeze().unwrap();
+    let began = Instant::now();
+    let id = task("a", "backend").id;
+    let (call, wait) = tokio::join!(queue.task(&id), waiter.wait());
+    server.thaw().unwrap();
+    assert!(matches!(call, Err(QueueError::Unreachable(_))), "{call:?}");
+    assert!(matches!(wait, Err(QueueError::Unreachable(_))), "{wait:?}");
+    assert!(began.elapsed() < Duration::from_secs(20));
+    queue.rearm(&backend()).await.unwrap();
+    assert_eq!(waiter.wait().await.unwrap(), Waited::Woken(backend()));
+}
+
+#[tokio::test]
+async fn a_bad_address_says_which_forms_there_are() {
+    let mut config = shared::config::Config::defaults().unwrap();
+    config.redis.url = "http://example.org".to_owned().into();
+    let error = shared::queue::Queue::open(&config.redis, &config.queue).err().unwrap().to_string();
+    assert!(error.contains("redis://"), "{error}");
+}

@@ -1,0 +1,116 @@
+//! What every test here starts from.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use redis::FromRedisValue;
+use shared::{
+    Priority, Specialty, TaskId, TaskSpec,
+    config::{Config, QueueConfig},
+    queue::{Claim, Claimed, Holder, Queue},
+};
+use testkit::RedisServer;
+
+/// A lease short enough to wait for, long enough not to end by itself within a step of a test.
+pub const LEASE_MS: u64 = 400;
+
+static SERVER: OnceLock<RedisServer> = OnceLock::new();
+static PREFIXES: AtomicU32 = AtomicU32::new(0);
+
+/// A queue under a prefix that no other test uses.
+pub struct Setting {
+    pub queue: Queue,
+    pub prefix: String,
+}
+
+fn server() -> &'static RedisServer {
+    SERVER.get_or_init(|| RedisServer::start().expect("redis-server starts"))
+}
+
+impl Setting {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With other settings than the defaults and the short lease.
+    pub fn with(change: impl FnOnce(&mut QueueConfig)) -> Self {
+        let prefix = format!("t{}", PREFIXES.fetch_add(1, Ordering::Relaxed));
+        Self { queue: queue_at(&server().url(), &prefix, change), prefix }
+    }
+
+    /// One raw command; `$` in a word stands for the prefix.
+    pub fn redis<T: FromRedisValue>(&self, words: &str) -> T {
+        let words: Vec<String> = words.split(' ').map(|word| word.replace('$', &self.prefix)).collect();
+        server().command(&words.iter().map(String::as_str).collect::<Vec<_>>()).expect("the command runs")
+    }
+
+    pub async fn enqueued(&self, id: &str) -> TaskId {
+        let spec = task(id, "backend");
+        self.queue.enqueue(&spec).await.expect("enqueued");
+        spec.id
+    }
+
+    pub async fn claimed(&self, holder: &Holder) -> Claimed {
+        let mut tasks = self.claim(holder, 1).await;
+        assert_eq!(tasks.len(), 1, "one task is claimed");
+        tasks.remove(0)
+    }
+
+    pub async fn claim(&self, holder: &Holder, slots: usize) -> Vec<Claimed> {
+        match self.queue.claim(holder, &backend(), slots, "n").await.expect("claim") {
+            Claim::Tasks { tasks, .. } => tasks,
+            Claim::Paused => Vec::new(),
+        }
+    }
+
+    pub async fn status(&self, id: &TaskId) -> String {
+        self.queue.task(id).await.expect("task").expect("the task exists").status.name().to_owned()
+    }
+
+    /// No lease, stream entry, returned, delayed or held task is left, and no effect is due.
+    pub fn assert_drained(&self) {
+        self.assert_no_task_under_way();
+        assert_eq!(self.redis::<u64>("XLEN $:{backend}:outbox"), 0);
+    }
+
+    pub fn assert_no_task_under_way(&self) {
+        for priority in Priority::ALL {
+            assert_eq!(self.redis::<u64>(&format!("XLEN $:{{backend}}:tasks:{priority}")), 0);
+        }
+        for index in ["leases", "again", "delayed", "held"] {
+            assert_eq!(self.redis::<u64>(&format!("ZCARD $:{{backend}}:{index}")), 0, "{index}");
+        }
+        assert_eq!(self.redis::<u64>("SCARD $:{backend}:direct"), 0);
+    }
+}
+
+/// A queue with a short lease on the server at `url`.
+pub fn queue_at(url: &str, prefix: &str, change: impl FnOnce(&mut QueueConfig)) -> Queue {
+    let mut config = Config::defaults().expect("defaults");
+    config.redis.url = url.to_owned().into();
+    config.redis.prefix = prefix.to_owned();
+    config.redis.response_timeout_ms = 2_000;
+    config.queue.lease_ms = LEASE_MS;
+    config.queue.sweep_ms = 20;
+    change(&mut config.queue);
+    Queue::open(&config.redis, &config.queue).expect("the address is good")
+}
+
+pub fn backend() -> Specialty {
+    "backend".parse().expect("a specialty")
+}
+
+pub fn task(id: &str, specialty: &str) -> TaskSpec {
+    let repository = "octo/cat".parse().expect("a repository");
+    TaskSpec {
+        specialty: specialty.parse().expect("a specialty"),
+        body: "the body".to_owned(),
+        ..TaskSpec::new(id.parse().expect("an id"), repository, "a title")
+    }
+}
+
+pub fn holder(node: &str) -> Holder {
+    Holder { node: node.to_owned(), incarnation: format!("{node}-1") }
+}

@@ -1,0 +1,295 @@
+//! The worker process: who starts when, who ends when.
+//!
+//! Start: lock file, then the beat (a living other is refused), then the former self's tasks are given back,
+//! then heartbeat and sweeper, then the poller. End: poller, runs (drained, then stopped), sweeper,
+//! heartbeat, and last the beat is taken back.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use shared::{
+    Failure, TaskId,
+    config::Config,
+    queue::{Beat, ClaimHeld, Queue, QueueError},
+    specialty::InvalidSpecialty,
+    state_dir::StateDir,
+    worker_info::WorkerInfo,
+};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    account::account,
+    executor::Executor,
+    heartbeat::{Heartbeat, HeartbeatEnd},
+    host::Host,
+    identity::{Identity, IdentityError},
+    ledger::Ledger,
+    poller::{Poller, observe},
+    run::StopReason,
+    slot::{Slot, SlotContext, TaskEnd},
+    specialties::Specialties,
+    stop::{Stop, StopLevel},
+    sweeper, system,
+};
+
+/// Why a worker did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Specialty(#[from] InvalidSpecialty),
+    /// Something on this machine is missing or misconfigured.
+    #[error("{}", .0.message)]
+    Setup(Failure),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(
+        "a worker with the node id '{node}' runs on {hostname} (process {pid}); stop it, or give this one another id with --node-id"
+    )]
+    Elsewhere { node: String, hostname: String, pid: String },
+    #[error("the worker ended by a defect; see the log, and please report it")]
+    Defect,
+}
+
+/// How the run of one held task ended, seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldEnd {
+    Ended(TaskEnd),
+    /// It exists and is not held.
+    NotHeld,
+    Unknown,
+}
+
+/// A worker that beats and renews, ready to run tasks.
+struct Station {
+    context: Arc<SlotContext>,
+    identity: Identity,
+    told: CancellationToken,
+    draining: CancellationToken,
+    heartbeat: JoinHandle<HeartbeatEnd>,
+}
+
+/// Serves the configured specialties until `stop` says otherwise.
+///
+/// # Errors
+/// Before the first claim: [`WorkerError`]. Later only [`WorkerError::Elsewhere`], when another process took
+/// this node's place while this one was cut off; its tasks are given back by then.
+pub async fn run(
+    config: Config,
+    queue: Queue,
+    state_dir: StateDir,
+    host: Host,
+    stop: Stop,
+) -> Result<(), WorkerError> {
+    let specialties = Arc::new(Specialties::parse(&config.worker.specialties)?);
+    let node = node_id(&config);
+    let slots = config.worker.max_tasks;
+    let start = Start { node: &node, slots, specialties: &specialties };
+    let mut station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
+    let context = Arc::clone(&station.context);
+    let sweeper = tokio::spawn(sweeper::run(
+        context.queue.clone(),
+        Arc::clone(&specialties),
+        station.told.child_token(),
+    ));
+    let poller = Poller {
+        context: Arc::clone(&context),
+        holder: station.identity.holder.clone(),
+        specialties,
+        slots: slots as usize,
+        drain: station.draining.clone(),
+        unsure: HashSet::new(),
+    };
+    tracing::info!(node, slots, specialties = %config.worker.specialties.join(","), "worker is ready");
+    let mut polling = tokio::spawn(poller.run());
+    let displaced = tokio::select! {
+        () = stop.reached(StopLevel::Drain) => None,
+        // Its runs have been told to stop; what they hold, they give back if it is still theirs.
+        ended = &mut station.heartbeat => ended.ok(),
+        // Only by a defect, which has been told; the runs it held are gone with it.
+        _ = &mut polling => return Err(WorkerError::Defect),
+    };
+    station.draining.cancel();
+    let runs = polling.await.map_err(|_| WorkerError::Defect)?;
+    drain(&config, &context.ledger, runs, stop).await;
+    station.told.cancel();
+    let _ = sweeper.await;
+    if let Some(HeartbeatEnd::Displaced { hostname, pid }) = displaced {
+        return Err(WorkerError::Elsewhere { node, hostname, pid });
+    }
+    station.close().await;
+    Ok(())
+}
+
+/// Runs exactly the held task `id` in this process, beside whatever workers there are, and returns its end.
+/// `stop`: `Drain` changes nothing, `Release` gives the task back.
+pub async fn run_held(
+    config: Config,
+    queue: Queue,
+    state_dir: StateDir,
+    host: Host,
+    stop: Stop,
+    id: TaskId,
+) -> Result<HeldEnd, WorkerError> {
+    let specialties = Arc::new(Specialties::parse(&[])?);
+    // Not the host's own worker, which may be running: a node for this process alone.
+    let node = format!("{}-run-{}", node_id(&config), std::process::id());
+    let start = Start { node: &node, slots: 1, specialties: &specialties };
+    let station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
+    let context = Arc::clone(&station.context);
+    let nonce = uuid::Uuid::new_v4().simple().to_string();
+    let answer = match context.queue.claim_held(&station.identity.holder, &id, &nonce).await {
+        // The same nonce again: if the first answer was lost, the lease is ours.
+        Err(error) if error.is_passing() => {
+            context.queue.claim_held(&station.identity.holder, &id, &nonce).await
+        }
+        other => other,
+    };
+    let end = match answer {
+        Ok(ClaimHeld::Claimed(claimed)) => {
+            let slot = Slot::enter(Arc::clone(&context), *claimed);
+            let mut running = std::pin::pin!(slot.run());
+            let end = tokio::select! {
+                end = &mut running => end,
+                () = stop.reached(StopLevel::Release) => {
+                    context.ledger.stop_all(&StopReason::Shutdown);
+                    running.await
+                }
+            };
+            Ok(HeldEnd::Ended(end))
+        }
+        Ok(ClaimHeld::NotHeld) => Ok(HeldEnd::NotHeld),
+        Ok(ClaimHeld::Unknown) => Ok(HeldEnd::Unknown),
+        Err(error) => Err(error.into()),
+    };
+    station.told.cancel();
+    let lock = state_dir.worker_lock(&node);
+    station.close().await;
+    // One for each run would pile up.
+    let _ = std::fs::remove_file(lock);
+    end
+}
+
+struct Start<'a> {
+    node: &'a str,
+    slots: u32,
+    specialties: &'a Specialties,
+}
+
+impl Station {
+    async fn open(
+        config: &Config,
+        queue: Queue,
+        state_dir: &StateDir,
+        host: Host,
+        stop: &Stop,
+        start: Start<'_>,
+    ) -> Result<Self, WorkerError> {
+        let identity = Identity::take(start.node, state_dir)?;
+        let executor = Executor::prepare(config, state_dir, host).await.map_err(WorkerError::Setup)?;
+        let ledger = Arc::new(Ledger::new());
+        let info = info(&identity, &executor, &start);
+        first_beat(&queue, &info).await?;
+        // The lock proves that no former process of this node lives, and the executor has ended what it left.
+        for specialty in queue.specialties().await? {
+            let (returned, poisoned) = queue.forfeit(&identity.holder, &specialty).await?;
+            if returned + poisoned > 0 {
+                tracing::warn!(%specialty, returned, poisoned, "a former process of this worker died; its tasks were given back");
+            }
+        }
+        let (told, draining) = (CancellationToken::new(), CancellationToken::new());
+        let heartbeat = Heartbeat::new(queue.clone(), Arc::clone(&ledger), info);
+        let heartbeat = tokio::spawn(heartbeat.run(told.child_token(), draining.clone()));
+        let context = SlotContext {
+            queue,
+            ledger,
+            executor: Arc::new(executor),
+            node: identity.holder.node.clone(),
+            account: account(&config.agent),
+            stop: stop.clone(),
+        };
+        Ok(Self { context: Arc::new(context), identity, told, draining, heartbeat })
+    }
+
+    async fn close(self) {
+        let _ = self.heartbeat.await;
+        let holder = &self.identity.holder;
+        // Redis may be away; then the beat ends by itself.
+        let _ = self.context.queue.leave(&holder.node, &holder.incarnation).await;
+    }
+}
+
+/// The configured node id, or the host's name.
+fn node_id(config: &Config) -> String {
+    if config.worker.node_id.is_empty() { system::hostname() } else { config.worker.node_id.clone() }
+}
+
+/// Says that this worker lives. Another incarnation's living beat is buried when its lock is the one held
+/// now; else it is given one life to end, and then this start is refused.
+async fn first_beat(queue: &Queue, info: &WorkerInfo) -> Result<(), WorkerError> {
+    let mut waited = false;
+    loop {
+        let Beat::Taken { left, hostname, pid } = queue.beat(info).await? else { return Ok(()) };
+        let other = queue.worker(&info.id).await?;
+        if other.is_none_or(|other| other.lock == info.lock) {
+            queue.bury(&info.id).await?;
+        } else if waited {
+            return Err(WorkerError::Elsewhere { node: info.id.clone(), hostname, pid });
+        } else {
+            tracing::info!(hostname, pid, "this node id beats elsewhere; waiting whether that ends");
+            tokio::time::sleep(left + Duration::from_millis(100)).await;
+            waited = true;
+        }
+    }
+}
+
+fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerInfo {
+    let workspace_root = executor.workspace_root().display().to_string();
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let started_at = since_epoch.map_or(0, |since| since.as_millis() as u64);
+    WorkerInfo {
+        id: identity.holder.node.clone(),
+        incarnation: identity.holder.incarnation.clone(),
+        hostname: system::hostname(),
+        pid: std::process::id(),
+        lock: identity.lock.clone(),
+        port: None,
+        specialties: start.specialties.now(),
+        slots: start.slots,
+        running: Vec::new(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent: executor.agent(),
+        sandbox: executor.sandbox().to_owned(),
+        system: system::info(&workspace_root),
+        workspace_root,
+        draining: false,
+        suspended_until: None,
+        started_at,
+        beat_at: 0,
+    }
+}
+
+/// Lets runs come to their end, up to the deadline; then stops them, which gives their tasks back.
+async fn drain(config: &Config, ledger: &Ledger, mut runs: JoinSet<()>, stop: Stop) {
+    if !runs.is_empty() {
+        tracing::info!(running = runs.len(), "draining: nothing new is claimed");
+    }
+    let deadline = tokio::time::sleep(Duration::from_millis(config.worker.drain_ms));
+    tokio::pin!(deadline);
+    let mut released = false;
+    while !runs.is_empty() {
+        tokio::select! {
+            Some(ended) = runs.join_next() => observe(ended),
+            () = &mut deadline, if !released => released = release(ledger, "the drain deadline has passed"),
+            () = stop.reached(StopLevel::Release), if !released => released = release(ledger, "told to stop now"),
+            () = stop.reached(StopLevel::Exit) => return,
+        }
+    }
+}
+
+fn release(ledger: &Ledger, why: &str) -> bool {
+    tracing::info!(why, "giving tasks back");
+    ledger.stop_all(&StopReason::Shutdown);
+    true
+}

@@ -1,0 +1,134 @@
+//! The beat: renews every lease in one round, says that the worker lives, and judges an outage.
+//!
+//! While Redis cannot be reached nothing is claimed or published, but agents run on for the outage grace: a
+//! short loss of the network must not throw away a paid run. When contact comes back, the renewal says for
+//! each task whether anybody took it meanwhile.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{
+    config::QueueConfig,
+    queue::{Beat, Queue, QueueError, Renewal},
+    retry::Backoff,
+    worker_info::WorkerInfo,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{boot_clock::BootInstant, ledger::Ledger, run::StopReason, system};
+
+/// Between tries while Redis is away: soon enough that every lease is renewed before a sweep may take it.
+const OUTAGE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+
+/// Why the beat stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeartbeatEnd {
+    /// It was told to.
+    Told,
+    /// Another process beats as this node: this one was away for so long that the other could start.
+    Displaced { hostname: String, pid: String },
+}
+
+/// The loop's state.
+pub struct Heartbeat {
+    queue: Queue,
+    ledger: Arc<Ledger>,
+    info: WorkerInfo,
+    outage: Outage,
+}
+
+/// Whether Redis answers.
+enum Outage {
+    No,
+    /// Failed so many rounds in a row.
+    Since {
+        rounds: u32,
+    },
+}
+
+enum Round {
+    Acknowledged,
+    Failed(QueueError),
+    Displaced { hostname: String, pid: String },
+}
+
+impl Heartbeat {
+    pub fn new(queue: Queue, ledger: Arc<Ledger>, info: WorkerInfo) -> Self {
+        Self { queue, ledger, info, outage: Outage::No }
+    }
+
+    /// Beats until told to end.
+    pub async fn run(mut self, told: CancellationToken, draining: CancellationToken) -> HeartbeatEnd {
+        loop {
+            self.info.draining = draining.is_cancelled();
+            let pause = match self.round().await {
+                Round::Acknowledged => self.reached(),
+                Round::Failed(error) => self.missed(&error),
+                Round::Displaced { hostname, pid } => {
+                    self.ledger.stop_all(&StopReason::Shutdown);
+                    return HeartbeatEnd::Displaced { hostname, pid };
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = told.cancelled() => return HeartbeatEnd::Told,
+            }
+        }
+    }
+
+    /// One round. Leases come first: after a sleep or a freeze nothing matters more than what is still held.
+    async fn round(&mut self) -> Round {
+        let sent = BootInstant::now();
+        let leases = self.ledger.leases();
+        match self.queue.renew(&leases).await {
+            Err(error) => return Round::Failed(error),
+            Ok(answers) => {
+                for (lease, answer) in leases.iter().zip(answers) {
+                    match answer {
+                        Renewal::Held => {}
+                        Renewal::CancelRequested { by } => {
+                            self.ledger.stop(lease, &StopReason::Cancelled { by });
+                        }
+                        Renewal::Lost => self.ledger.stop(lease, &StopReason::LeaseLost),
+                    }
+                }
+            }
+        }
+        self.info.running = self.ledger.running();
+        self.info.system = system::info(&self.info.workspace_root);
+        match self.queue.beat(&self.info).await {
+            Ok(Beat::Ok { .. }) => {
+                self.ledger.acknowledged(sent);
+                Round::Acknowledged
+            }
+            Ok(Beat::Taken { hostname, pid, .. }) => Round::Displaced { hostname, pid },
+            Err(error) => Round::Failed(error),
+        }
+    }
+
+    fn reached(&mut self) -> Duration {
+        if let Outage::Since { rounds } = std::mem::replace(&mut self.outage, Outage::No) {
+            tracing::info!(rounds, "redis answers again");
+        }
+        Duration::from_millis(self.settings().beat_ms)
+    }
+
+    fn missed(&mut self, error: &QueueError) -> Duration {
+        let rounds = match self.outage {
+            Outage::No => 1,
+            Outage::Since { rounds } => rounds.saturating_add(1),
+        };
+        if rounds == 1 {
+            tracing::warn!(%error, "redis does not answer; nothing is claimed or published until it does");
+        }
+        self.outage = Outage::Since { rounds };
+        let grace = Duration::from_millis(self.settings().outage_grace_ms);
+        if self.ledger.silence().is_none_or(|silence| silence > grace) {
+            self.ledger.stop_all(&StopReason::LeaseLost);
+        }
+        OUTAGE_BACKOFF.delay(rounds).min(Duration::from_millis(self.settings().beat_ms))
+    }
+
+    fn settings(&self) -> &QueueConfig {
+        self.queue.settings()
+    }
+}

@@ -1,0 +1,143 @@
+//! What this worker holds right now, and how fresh its knowledge of that is.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use shared::{TaskId, queue::Lease};
+use tokio::sync::watch;
+
+use crate::{boot_clock::BootInstant, run::StopReason};
+
+/// The leases of one worker. Written by slots, read and judged by the heartbeat.
+#[derive(Debug)]
+pub struct Ledger {
+    entries: Mutex<HashMap<TaskId, Entry>>,
+    /// When the last acknowledged round of renewals and beats was sent; `None` before the first.
+    contact: watch::Sender<Option<BootInstant>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    lease: Lease,
+    stop: watch::Sender<Option<StopReason>>,
+}
+
+impl Ledger {
+    pub fn new() -> Self {
+        Self { entries: Mutex::default(), contact: watch::Sender::new(None) }
+    }
+
+    /// Enters a lease; the receiver tells its run when to stop.
+    pub fn enter(&self, lease: &Lease) -> watch::Receiver<Option<StopReason>> {
+        let (stop, receiver) = watch::channel(None);
+        self.entries().insert(lease.id.clone(), Entry { lease: lease.clone(), stop });
+        receiver
+    }
+
+    /// Removes a lease, if it is still the one that is meant.
+    pub fn remove(&self, lease: &Lease) {
+        let mut entries = self.entries();
+        if entries.get(&lease.id).is_some_and(|entry| entry.lease.fence == lease.fence) {
+            entries.remove(&lease.id);
+        }
+    }
+
+    pub fn leases(&self) -> Vec<Lease> {
+        self.entries().values().map(|entry| entry.lease.clone()).collect()
+    }
+
+    pub fn running(&self) -> Vec<TaskId> {
+        let mut ids: Vec<TaskId> = self.entries().keys().cloned().collect();
+        ids.sort();
+        ids
+    }
+
+    pub fn holds(&self, lease: &Lease) -> bool {
+        self.entries().get(&lease.id).is_some_and(|entry| entry.lease.fence == lease.fence)
+    }
+
+    /// Tells the run of `lease` to stop. A later reason replaces an earlier one, never the other way round.
+    pub fn stop(&self, lease: &Lease, reason: &StopReason) {
+        if let Some(entry) = self.entries().get(&lease.id).filter(|entry| entry.lease.fence == lease.fence) {
+            raise(&entry.stop, reason);
+        }
+    }
+
+    /// Tells every run to stop.
+    pub fn stop_all(&self, reason: &StopReason) {
+        for entry in self.entries().values() {
+            raise(&entry.stop, reason);
+        }
+    }
+
+    /// Notes that a round sent at `sent` was acknowledged.
+    pub fn acknowledged(&self, sent: BootInstant) {
+        self.contact.send_replace(Some(sent));
+    }
+
+    /// How long ago the last acknowledged round was sent; `None` before the first.
+    pub fn silence(&self) -> Option<Duration> {
+        self.contact.borrow().map(BootInstant::elapsed)
+    }
+
+    /// Returns when a round is acknowledged after this call.
+    pub async fn next_contact(&self) {
+        let mut contact = self.contact.subscribe();
+        if contact.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<TaskId, Entry>> {
+        // Nothing panics while it is held; and a map is whole after every single operation.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn raise(stop: &watch::Sender<Option<StopReason>>, reason: &StopReason) {
+    stop.send_if_modified(|now| {
+        let raised = now.as_ref().is_none_or(|now| now < reason);
+        if raised {
+            *now = Some(reason.clone());
+        }
+        raised
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::lifecycle::Fence;
+
+    use super::*;
+
+    fn lease(fence: u64) -> Lease {
+        Lease {
+            id: "a".parse().unwrap(),
+            specialty: "backend".parse().unwrap(),
+            fence: Fence(fence),
+            incarnation: "i".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_lost_lease_overrides_a_shutdown_and_not_the_other_way_round() {
+        let ledger = Ledger::new();
+        let stop = ledger.enter(&lease(1));
+        ledger.stop_all(&StopReason::Shutdown);
+        ledger.stop(&lease(1), &StopReason::LeaseLost);
+        ledger.stop_all(&StopReason::Shutdown);
+        assert_eq!(*stop.borrow(), Some(StopReason::LeaseLost));
+    }
+
+    #[test]
+    fn an_earlier_fence_of_the_same_task_removes_and_stops_nothing() {
+        let ledger = Ledger::new();
+        let stop = ledger.enter(&lease(2));
+        ledger.remove(&lease(1));
+        ledger.stop(&lease(1), &StopReason::LeaseLost);
+        assert!(ledger.holds(&lease(2)) && stop.borrow().is_none());
+    }
+}

@@ -1,0 +1,275 @@
+//! Claims tasks for free slots and runs them.
+//!
+//! A slot is taken first, then a task: nothing is claimed that cannot start. Nothing is claimed either while
+//! the last acknowledged beat is older than a lease, nor while the agent account is suspended.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use shared::{
+    Specialty,
+    queue::{Claim, Claimed, Holder, QueueError, Waited, WakeWaiter},
+    retry::Backoff,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    slot::{Slot, SlotContext},
+    specialties::Specialties,
+};
+
+/// How long one wait blocks; sweeps put a lost marker back, so that this need not be short.
+const BLOCK: Duration = Duration::from_secs(10);
+
+/// Between polls that no marker asked for.
+const POLL: Duration = Duration::from_secs(30);
+
+/// Between looks at a suspended account; the reset may be moved forward by hand.
+const SUSPENDED_LOOK: Duration = Duration::from_secs(30);
+
+const FAILURE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// The loop's state.
+pub struct Poller {
+    pub context: Arc<SlotContext>,
+    pub holder: Holder,
+    pub specialties: Arc<Specialties>,
+    pub slots: usize,
+    /// Cancelled when nothing new is to be claimed.
+    pub drain: CancellationToken,
+    /// Specialties with a claim whose answer was lost.
+    pub unsure: HashSet<Specialty>,
+}
+
+/// What a round of claims brought.
+enum Round {
+    Started,
+    Nothing,
+    Suspended(Duration),
+}
+
+impl Poller {
+    /// Claims and runs until told to drain; returns what still runs.
+    pub async fn run(mut self) -> JoinSet<()> {
+        let free = Arc::new(Semaphore::new(self.slots));
+        let mut runs = JoinSet::new();
+        let mut rotation = 0;
+        let mut woken: Option<Specialty> = None;
+        let mut failures = 0;
+        let mut waiter = Some(self.waiter());
+        let mut polled_at: Option<Instant> = None;
+        while !self.drain.is_cancelled() {
+            let Some(permit) = self.next_free(&free, &mut runs).await else { break };
+            if !self.in_contact().await {
+                break;
+            }
+            let due = polled_at.is_none_or(|at| at.elapsed() >= POLL);
+            if woken.is_some() || due {
+                polled_at = Some(Instant::now());
+                rotation += 1;
+                let round = self.round(permit, &free, rotation, woken.take(), &mut runs).await;
+                let pause = match round {
+                    Ok(Round::Started) => {
+                        failures = 0;
+                        // There may be more: poll again as soon as a slot is free.
+                        polled_at = None;
+                        continue;
+                    }
+                    Ok(Round::Nothing) => Duration::ZERO,
+                    Ok(Round::Suspended(left)) => left.min(SUSPENDED_LOOK),
+                    Err(error) => {
+                        failures += 1;
+                        polled_at = None;
+                        // An outage is told by the beat; anything else is told here.
+                        if !error.is_passing() {
+                            tracing::error!(%error, "tasks cannot be claimed");
+                        }
+                        FAILURE.delay(failures)
+                    }
+                };
+                if !pause.is_zero() && !self.pause(pause).await {
+                    break;
+                }
+                if polled_at.is_none() {
+                    continue;
+                }
+            }
+            woken = self.wait(&mut waiter).await;
+        }
+        runs
+    }
+
+    fn waiter(&self) -> WakeWaiter {
+        self.context.queue.wake_waiter(&self.specialties.now(), BLOCK)
+    }
+
+    /// A free slot; observes runs that ended meanwhile. `None` when the worker is to drain.
+    async fn next_free(&self, free: &Arc<Semaphore>, runs: &mut JoinSet<()>) -> Option<OwnedSemaphorePermit> {
+        loop {
+            tokio::select! {
+                permit = Arc::clone(free).acquire_owned() => return permit.ok(),
+                Some(ended) = runs.join_next() => observe(ended),
+                () = self.drain.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Waits until the last acknowledged beat is younger than a lease; `false` when the worker is to drain.
+    async fn in_contact(&self) -> bool {
+        let lease = Duration::from_millis(self.context.queue.settings().lease_ms);
+        loop {
+            let contact = self.context.ledger.next_contact();
+            if self.context.ledger.silence().is_some_and(|silence| silence < lease) {
+                return true;
+            }
+            tokio::select! {
+                () = contact => {}
+                () = self.drain.cancelled() => return false,
+            }
+        }
+    }
+
+    async fn pause(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.drain.cancelled() => false,
+        }
+    }
+
+    /// Claims for every free slot, one specialty after the other, beginning with the one that woke us.
+    async fn round(
+        &mut self,
+        permit: OwnedSemaphorePermit,
+        free: &Arc<Semaphore>,
+        rotation: usize,
+        woken: Option<Specialty>,
+        runs: &mut JoinSet<()>,
+    ) -> Result<Round, QueueError> {
+        if let Some(left) = self.suspended().await? {
+            // The marker is for somebody else, then.
+            if let Some(specialty) = woken {
+                self.context.queue.rearm(&specialty).await?;
+            }
+            return Ok(Round::Suspended(left));
+        }
+        let mut permits = vec![permit];
+        while let Ok(more) = Arc::clone(free).try_acquire_owned() {
+            permits.push(more);
+        }
+        let mut order = self.specialties.now();
+        let turns = rotation % order.len().max(1);
+        order.rotate_left(turns);
+        if let Some(place) = order.iter().position(|specialty| Some(specialty) == woken.as_ref()) {
+            order[..=place].rotate_right(1);
+        }
+        let mut started = false;
+        for specialty in order {
+            while !permits.is_empty() {
+                let (tasks, again) = self.claim(&specialty, permits.len()).await?;
+                for claimed in tasks {
+                    started = true;
+                    let permit = permits.pop();
+                    let slot = Slot::enter(Arc::clone(&self.context), claimed);
+                    runs.spawn(async move {
+                        slot.run().await;
+                        drop(permit);
+                    });
+                }
+                if !again {
+                    break;
+                }
+            }
+        }
+        Ok(if started { Round::Started } else { Round::Nothing })
+    }
+
+    /// One claim. What a former one took whose answer was lost is taken up first.
+    async fn claim(
+        &mut self,
+        specialty: &Specialty,
+        slots: usize,
+    ) -> Result<(Vec<Claimed>, bool), QueueError> {
+        let queue = &self.context.queue;
+        if self.unsure.contains(specialty) {
+            let running: HashSet<_> = self.context.ledger.running().into_iter().collect();
+            let held = queue.holding(&self.holder, specialty).await?;
+            let unknown: Vec<_> =
+                held.into_iter().filter(|c| !running.contains(&c.lease.id)).take(slots).collect();
+            if !unknown.is_empty() {
+                tracing::info!(%specialty, tasks = unknown.len(), "a claim whose answer was lost is taken up");
+                return Ok((unknown, true));
+            }
+            self.unsure.remove(specialty);
+        }
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        match queue.claim(&self.holder, specialty, slots, &nonce).await {
+            Ok(Claim::Tasks { tasks, again }) => Ok((tasks, again)),
+            Ok(Claim::Paused) => Ok((Vec::new(), false)),
+            Err(error) => {
+                self.unsure.insert(specialty.clone());
+                Err(error)
+            }
+        }
+    }
+
+    async fn suspended(&self) -> Result<Option<Duration>, QueueError> {
+        let Some(account) = &self.context.account else { return Ok(None) };
+        let Some(until) = self.context.queue.account_suspended_until(account).await? else { return Ok(None) };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let left = Duration::from_millis(until).saturating_sub(now).max(Duration::from_secs(1));
+        tracing::info!(
+            account,
+            seconds = left.as_secs(),
+            "the agent account met its limit; nothing is claimed"
+        );
+        Ok(Some(left))
+    }
+
+    /// Waits for a marker, in a task of its own so that it is never dropped half-way. Told to drain, it ends
+    /// the wait from outside and passes on what it may have taken.
+    async fn wait(&self, slot: &mut Option<WakeWaiter>) -> Option<Specialty> {
+        if self.specialties.refresh(&self.context.queue).await.unwrap_or(false) {
+            *slot = None;
+        }
+        let mut waiter = slot.take().unwrap_or_else(|| self.waiter());
+        let handle = waiter.handle();
+        let mut waiting = tokio::spawn(async move {
+            let answer = waiter.wait().await;
+            (waiter, answer)
+        });
+        let (ended, draining) = tokio::select! {
+            ended = &mut waiting => (ended, false),
+            () = self.drain.cancelled() => {
+                let _ = handle.unblock().await;
+                (waiting.await, true)
+            }
+        };
+        let Ok((waiter, answer)) = ended else { return None };
+        *slot = Some(waiter);
+        match answer {
+            Ok(Waited::Woken(specialty)) if draining => {
+                let _ = self.context.queue.rearm(&specialty).await;
+                None
+            }
+            Ok(Waited::Woken(specialty)) => Some(specialty),
+            Ok(Waited::TimedOut) => None,
+            Err(_) => {
+                self.pause(FAILURE.delay(0)).await;
+                None
+            }
+        }
+    }
+}
+
+/// A run never ends by a panic; if one does, it is told, and its lease runs out.
+pub fn observe(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a run ended by a defect; its task is reclaimed when the lease runs out");
+    }
+}

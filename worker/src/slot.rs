@@ -1,0 +1,244 @@
+//! One leased task from its claim to its settlement.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{
+    Failure, FailureClass, TaskSpec,
+    queue::{Claimed, Lease, Queue, QueueError, Settlement},
+    retry::Backoff,
+    task_log::{LogLine, LogStream},
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    executor::Executor,
+    ledger::Ledger,
+    run::{FenceCheck, REPORTS_MAX, RunControl, RunEnd, RunInput, StopReason},
+    scribe::Scribe,
+    stop::{Stop, StopLevel},
+};
+
+/// Between tries to reach Redis for a step that must not be skipped.
+const PERSIST: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+
+/// How long an account rests whose limit named no time.
+const LIMIT_WITHOUT_RESET: Duration = Duration::from_secs(15 * 60);
+
+/// Longest rest, whatever a limit says: a wrong date must not stop a fleet for weeks.
+const LIMIT_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What every slot of a worker shares.
+pub struct SlotContext {
+    pub queue: Queue,
+    pub ledger: Arc<Ledger>,
+    pub executor: Arc<Executor>,
+    pub node: String,
+    /// The agent account, where it has limits.
+    pub account: Option<String>,
+    pub stop: Stop,
+}
+
+/// How a task left this worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskEnd {
+    /// Settled by this worker, as `end` says.
+    Settled { settlement: Settlement, end: RunEnd },
+    /// Cancelled because its issue has another task.
+    Duplicate,
+    /// Another holds it, or nobody can say; nothing was settled.
+    Abandoned,
+}
+
+/// A claimed task whose lease is in the ledger, and so renewed, from now until the slot ends.
+pub struct Slot {
+    context: Arc<SlotContext>,
+    claimed: Claimed,
+    told: watch::Receiver<Option<StopReason>>,
+}
+
+impl Slot {
+    pub fn enter(context: Arc<SlotContext>, claimed: Claimed) -> Self {
+        let told = context.ledger.enter(&claimed.lease);
+        Self { context, claimed, told }
+    }
+
+    /// Runs the task to its end and settles it.
+    pub async fn run(self) -> TaskEnd {
+        run(&self.context, self.claimed.clone(), self.told.clone()).await
+    }
+}
+
+impl Drop for Slot {
+    /// However the slot ends, also by a panic: a lease that nobody works on must run out instead of being
+    /// renewed for ever.
+    fn drop(&mut self) {
+        self.context.ledger.remove(&self.claimed.lease);
+    }
+}
+
+async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Option<StopReason>>) -> TaskEnd {
+    let lease = claimed.lease;
+    let end = match claimed.spec {
+        // Nothing to run: this program is older than whoever made the task.
+        Err(message) => RunEnd::Failed(Failure::configuration(message)),
+        Ok(spec) => {
+            match persist(context, &lease, || context.queue.owns_issue(&spec)).await {
+                None => return TaskEnd::Abandoned,
+                Some(Some(other)) => {
+                    tracing::info!(task = %lease.id, %other, "the issue has another task; this one is cancelled");
+                    let other = other.to_string();
+                    persist(context, &lease, || context.queue.cancel_duplicate(&lease, &spec, &other)).await;
+                    return TaskEnd::Duplicate;
+                }
+                Some(None) => {}
+            }
+            execute(context, &lease, spec, claimed.runs, told).await
+        }
+    };
+    settle(context, &lease, claimed.runs, claimed.attempts, end).await
+}
+
+async fn execute(
+    context: &SlotContext,
+    lease: &Lease,
+    spec: TaskSpec,
+    run: u32,
+    stop: watch::Receiver<Option<StopReason>>,
+) -> RunEnd {
+    tracing::info!(task = %lease.id, run, repository = %spec.repository, title = spec.title, "task started");
+    let (reports, received) = mpsc::channel(REPORTS_MAX);
+    let control = RunControl { stop, reports, still_held: fence_check(context, lease) };
+    let input = RunInput { spec, run, fence: lease.fence, node: context.node.clone() };
+    let scribe = Scribe::new(context.queue.clone(), lease.clone(), run);
+    let (end, ()) = tokio::join!(context.executor.run(input, control), scribe.run(received));
+    end
+}
+
+/// Asks Redis; waits out an outage for as long as the grace lasts, since a finished run is worth the wait.
+fn fence_check(context: &SlotContext, lease: &Lease) -> FenceCheck {
+    let (queue, ledger, lease) = (context.queue.clone(), Arc::clone(&context.ledger), lease.clone());
+    Arc::new(move || {
+        let (queue, ledger, lease) = (queue.clone(), Arc::clone(&ledger), lease.clone());
+        Box::pin(async move {
+            let grace = Duration::from_millis(queue.settings().outage_grace_ms);
+            for attempt in 0.. {
+                match queue.still_held(&lease).await {
+                    Ok(held) => return held && ledger.holds(&lease),
+                    Err(error) if error.is_passing() => {
+                        if ledger.silence().is_none_or(|silence| silence > grace) {
+                            return false;
+                        }
+                        tokio::time::sleep(PERSIST.delay(attempt)).await;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, task = %lease.id, "the fence cannot be checked; nothing is published");
+                        return false;
+                    }
+                }
+            }
+            false
+        })
+    })
+}
+
+async fn settle(context: &SlotContext, lease: &Lease, run: u32, attempts: u32, end: RunEnd) -> TaskEnd {
+    let queue = &context.queue;
+    let answer = match &end {
+        RunEnd::Finished(outcome) => persist(context, lease, || queue.complete(lease, outcome)).await,
+        RunEnd::Failed(failure) => settle_failure(context, lease, attempts, failure).await,
+        RunEnd::Stopped(StopReason::Shutdown) => {
+            persist(context, lease, || queue.release(lease, "worker shutdown")).await
+        }
+        // The cancel flag in the record turns the release into the cancellation.
+        RunEnd::Stopped(StopReason::Cancelled { .. }) => {
+            persist(context, lease, || queue.release(lease, "cancelled")).await
+        }
+        RunEnd::Stopped(StopReason::LeaseLost) => None,
+    };
+    let Some(settlement) = answer else {
+        tracing::warn!(task = %lease.id, fence = %lease.fence, "task given up: its lease is gone");
+        return TaskEnd::Abandoned;
+    };
+    tell(context, lease, run, settlement, &end).await;
+    if settlement == Settlement::Stale { TaskEnd::Abandoned } else { TaskEnd::Settled { settlement, end } }
+}
+
+async fn settle_failure(
+    context: &SlotContext,
+    lease: &Lease,
+    attempts: u32,
+    failure: &Failure,
+) -> Option<Settlement> {
+    let queue = &context.queue;
+    match failure.class {
+        FailureClass::Transient => {
+            let delay = queue.settings().retry().delay(attempts);
+            persist(context, lease, || queue.retry(lease, failure, delay)).await
+        }
+        FailureClass::UsageLimit => {
+            let rest = failure.retry_after.unwrap_or(LIMIT_WITHOUT_RESET).min(LIMIT_MAX);
+            // Before the task goes back: nobody of this account may claim it in between.
+            if let Some(account) = &context.account {
+                persist(context, lease, || queue.suspend_account(account, rest)).await?;
+            }
+            persist(context, lease, || queue.release(lease, &failure.message)).await
+        }
+        FailureClass::Task | FailureClass::Configuration | FailureClass::LostWorker => {
+            persist(context, lease, || queue.fail(lease, failure)).await
+        }
+    }
+}
+
+/// Repeats an idempotent step until Redis has answered it; `None` when the process is to leave at once, or
+/// when the step met something that repeating does not mend.
+async fn persist<T, F: Future<Output = Result<T, QueueError>>>(
+    context: &SlotContext,
+    lease: &Lease,
+    mut step: impl FnMut() -> F,
+) -> Option<T> {
+    for attempt in 0.. {
+        match step().await {
+            Ok(answer) => return Some(answer),
+            Err(error) if error.is_passing() => {
+                tracing::debug!(%error, task = %lease.id, "redis is waited for");
+            }
+            Err(error) => {
+                tracing::error!(%error, task = %lease.id, "the task cannot be moved on");
+                return None;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PERSIST.delay(attempt)) => {}
+            () = context.stop.reached(StopLevel::Exit) => return None,
+        }
+    }
+    None
+}
+
+/// The last line of the task's log, and the one line of the worker's.
+async fn tell(context: &SlotContext, lease: &Lease, run: u32, settlement: Settlement, end: &RunEnd) {
+    let text = match (settlement, end) {
+        (Settlement::Stale, _) => "another worker holds the task; this run counts for nothing".to_owned(),
+        (Settlement::Cancelled, _) => "cancelled".to_owned(),
+        (_, RunEnd::Finished(shared::Outcome::Branch { branch, commit, tests })) => {
+            format!("completed: branch {branch} at {commit}, tests {tests}")
+        }
+        (_, RunEnd::Finished(shared::Outcome::PullRequest { url, .. })) => format!("completed: {url}"),
+        (_, RunEnd::Finished(shared::Outcome::NoChange { .. })) => {
+            "completed: the agent changed nothing; its answer is the result".to_owned()
+        }
+        (Settlement::Done, RunEnd::Failed(failure)) if failure.class == FailureClass::Transient => {
+            format!("to be tried again: {}", failure.message)
+        }
+        (Settlement::Done, RunEnd::Failed(failure)) if failure.class == FailureClass::UsageLimit => {
+            format!("back in line: {}", failure.message)
+        }
+        (_, RunEnd::Failed(failure)) => format!("failed ({}): {}", failure.class, failure.message),
+        (_, RunEnd::Stopped(_)) => "back in line: the worker stops".to_owned(),
+    };
+    tracing::info!(task = %lease.id, ?settlement, "{text}");
+    let line = LogLine::new(LogStream::Engine, &text);
+    if let Err(error) = context.queue.append_log(lease, run, &[line]).await {
+        tracing::debug!(%error, task = %lease.id, "the last log line was lost");
+    }
+}
