@@ -55,7 +55,7 @@ impl Executor {
         let host = host.into();
         let nursery = Nursery::default();
         let git = Git::new(config, &host, nursery.clone());
-        git.run(Path::new("/"), &["--version"]).await.map_err(|error| {
+        git.run(&["--version"]).await.map_err(|error| {
             Failure::configuration(format!("{error}; on Debian and Ubuntu: apt-get install git"))
         })?;
         let sandbox = Sandbox::choose(config, &host, state_dir.path(), &nursery).await?;

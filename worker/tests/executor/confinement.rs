@@ -1,10 +1,11 @@
 //! What an agent can reach: nothing of ours.
 
-use std::{fs, os::unix::net::UnixListener};
+use std::{fs, os::unix::net::UnixListener, sync::Arc};
 
-use shared::task_log::LogStream;
+use shared::{state_dir::StateDir, task_log::LogStream};
+use worker::{executor::Executor, host::Host};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, Started, supervisor};
 
 const SECRETS: [&str; 4] = ["ghp_github-token-1", "webhook-secret-2", "redis-password-3", "sk-ant-api-key-4"];
 
@@ -35,12 +36,12 @@ true
 #[tokio::test]
 async fn a_thief_finds_no_secret_in_environment_processes_files_or_configuration() {
     let stage = with_secrets(Stage::new());
-    let state = stage.state();
-    let stage = stage.agent(&format!("STATE={}\n{THIEF}", state.display()));
-    fs::create_dir_all(state.join("redis")).unwrap();
-    fs::write(state.join("webhook-secret"), SECRETS[1]).unwrap();
-    fs::write(state.join("redis/redis.conf"), SECRETS[2]).unwrap();
-    let _socket = UnixListener::bind(state.join("redis/redis.sock")).unwrap();
+    let private = stage.state();
+    let stage = stage.agent(&format!("STATE={}\n{THIEF}", private.display()));
+    fs::create_dir_all(private.join("redis")).unwrap();
+    fs::write(private.join("webhook-secret"), SECRETS[1]).unwrap();
+    fs::write(private.join("redis/redis.conf"), SECRETS[2]).unwrap();
+    let _socket = UnixListener::bind(private.join("redis/redis.sock")).unwrap();
 
     let run = stage.run(stage.task("x")).await;
     let loot = stage.remote.read(run.branch(), "loot").unwrap();
@@ -151,4 +152,29 @@ async fn without_network_nothing_answers() {
         let run = stage.run(stage.task("x")).await;
         assert_eq!(stage.remote.read(run.branch(), "reached").is_ok(), network);
     }
+}
+
+#[tokio::test]
+async fn the_machines_own_tools_can_be_used() {
+    // Whoever runs this test has cargo; where it lies differs from machine to machine.
+    let makefile =
+        "test:\n\t@cargo --version\n\t@mkdir -p $$CARGO_HOME && touch $$CARGO_HOME/x && echo cache\n";
+    let mut stage = Stage::with_files(&[("Makefile", makefile)]).agent("cat >/dev/null; echo 42 > answer");
+    stage.config.sandbox.tool_paths = shared::config::Config::defaults().unwrap().sandbox.tool_paths;
+    let certificates = stage.dir().join("certificates.pem");
+    fs::write(&certificates, "certificates").unwrap();
+    let environment = ["PATH", "HOME", "RUSTUP_HOME", "CARGO_HOME"]
+        .into_iter()
+        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+        .chain([("SSL_CERT_FILE".into(), certificates.clone().into_os_string())]);
+    let host = Host::new(supervisor(), environment);
+    let makefile = format!("{makefile}\t@cat $$SSL_CERT_FILE\n");
+    stage.remote.commit("main", &[("Makefile", &makefile)]).unwrap();
+    let state_dir = StateDir::create(&stage.state()).unwrap();
+    let executor = Arc::new(Executor::prepare(&stage.config, &state_dir, host).await.unwrap());
+    let run = Started::new(&executor, stage.task("x")).end().await;
+    run.branch();
+    let told = run.lines(LogStream::Test);
+    assert!(told.iter().any(|line| line.starts_with("cargo 1")), "{told:?}");
+    assert!(told.contains(&"cache") && told.contains(&"certificates"), "{told:?}");
 }

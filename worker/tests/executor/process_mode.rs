@@ -54,22 +54,56 @@ async fn as_another_user_an_agent_reads_nothing_of_the_workers() {
     }
     let mut stage = Stage::new().in_process_mode();
     stage.config.github.token = "ghp_process-mode-token".into();
-    let state = stage.state();
+    let private = stage.state();
     let script = format!(
         "cat >/dev/null; echo 42 > answer\n\
          {{ cat /proc/{worker}/environ /proc/{worker}/mem {state}/* /proc/$PPID/environ; ls {state} ..; id; }} > loot 2>&1\n\
          for target in ../x \"$(cat .git/objects/info/alternates)/x\"; do (echo x > $target) 2>/dev/null && echo \"wrote $target\" >> loot; done; true",
         worker = std::process::id(),
-        state = state.display()
+        state = private.display()
     );
     let stage = stage.agent(&script);
-    fs::create_dir_all(&state).unwrap();
-    fs::write(state.join("webhook-secret"), "process-mode-secret").unwrap();
+    fs::create_dir_all(&private).unwrap();
+    fs::write(private.join("webhook-secret"), "process-mode-secret").unwrap();
     let run = stage.run(stage.task("x")).await;
     let loot = stage.remote.read(run.branch(), "loot").unwrap();
     assert!(loot.contains("groups=65534(nogroup)\n"), "{loot}");
     for leaked in ["process-mode-token", "process-mode-secret", "webhook-secret\n", "wrote"] {
         assert!(!loot.contains(leaked), "{leaked}: {loot}");
+    }
+}
+
+#[test]
+fn a_supervisor_dies_with_the_worker_and_takes_everything_along() {
+    a_worker_that_dies_leaves_no_process(Stage::new().in_process_mode());
+}
+
+#[test]
+fn a_bubblewrap_dies_with_the_worker_and_takes_everything_along() {
+    a_worker_that_dies_leaves_no_process(Stage::new());
+}
+
+/// A thread that ends without any clean-up is to its children what a killed process would be.
+fn a_worker_that_dies_leaves_no_process(stage: Stage) {
+    let marker = marker();
+    let stage = stage.agent(&format!("{}\necho ready\nsleep {marker}", escapees(&marker)));
+    let spec = stage.task("x");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let run = runtime.block_on(async {
+                let mut run = Started::new(&stage.executor().await, spec);
+                run.line("ready").await;
+                run
+            });
+            assert!(!processes_with(&marker).is_empty());
+            std::mem::forget((run, runtime));
+        });
+    });
+    let died = Instant::now();
+    while !processes_with(&marker).is_empty() {
+        assert!(died.elapsed() < Duration::from_secs(10), "{:?}", processes_with(&marker));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

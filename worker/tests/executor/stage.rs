@@ -113,10 +113,8 @@ impl Stage {
 
     /// What is left of runs: names of directories and locks.
     pub fn workspaces(&self) -> Vec<String> {
-        let root = match self.config.workspace.root.as_os_str().is_empty() {
-            true => self.state().join("workspaces"),
-            false => self.config.workspace.root.join("workspaces"),
-        };
+        let configured = Some(&self.config.workspace.root).filter(|root| !root.as_os_str().is_empty());
+        let root = configured.cloned().unwrap_or_else(|| self.state()).join("workspaces");
         let entries = fs::read_dir(root).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
