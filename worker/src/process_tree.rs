@@ -21,6 +21,15 @@ pub(crate) fn descendants_of(ancestor: Pid) -> Vec<Pid> {
     found.split_off(1)
 }
 
+/// Every process whose environment has exactly this entry, such as `HOME=/x`, as far as they may be looked at.
+pub(crate) fn with_environment(entry: &[u8]) -> Vec<Pid> {
+    let has = |pid: &Pid| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|found| found == entry)
+    };
+    parents().into_keys().filter(has).collect()
+}
+
 /// Parent of each process. One that ends meanwhile is left out.
 fn parents() -> BTreeMap<Pid, Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };

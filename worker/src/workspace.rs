@@ -7,15 +7,28 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
-use nix::unistd::{Gid, Uid, chown};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Gid, Uid, chown},
+};
+use tokio::time::sleep;
 
 pub(crate) use self::lock::LockFile;
-use crate::child::{self, Ending, Ends, Job, Nursery};
+use crate::{
+    child::{self, Ending, Ends, Job, Nursery},
+    process_tree::with_environment,
+};
 
 /// How long the removal of one workspace may take.
-const REMOVE_MAX: std::time::Duration = std::time::Duration::from_secs(300);
+const REMOVE_MAX: Duration = Duration::from_secs(300);
+
+/// How long the processes of a dead run may take to end by themselves, and how long to be killed.
+const USERS_GRACE: Duration = Duration::from_secs(2);
+const USERS_DEATH_MAX: Duration = Duration::from_secs(10);
+const USERS_POLL: Duration = Duration::from_millis(20);
 
 /// Another user than the worker's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,12 +156,34 @@ pub(crate) async fn sweep(workspaces: &Path, nursery: &Nursery) -> io::Result<us
         }
         let Some(lock) = LockFile::try_acquire(&lock_path(&root))? else { continue };
         if root.exists() {
+            end_users_of(&root).await;
             remove_tree(&root, nursery).await?;
             swept += 1;
         }
         lock.remove()?;
     }
     Ok(swept)
+}
+
+/// The agents of a dead worker get their death signals from the kernel; a start that comes right after a
+/// crash may still meet them, and one whose supervisor was killed as well got none.
+async fn end_users_of(root: &Path) {
+    let mut home = b"HOME=".to_vec();
+    home.extend_from_slice(root.join("home").as_os_str().as_encoded_bytes());
+    let began = Instant::now();
+    loop {
+        let users = with_environment(&home);
+        if users.is_empty() || began.elapsed() > USERS_DEATH_MAX {
+            return;
+        }
+        if began.elapsed() > USERS_GRACE {
+            for pid in users {
+                // One that is gone by now is as good.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+        sleep(USERS_POLL).await;
+    }
 }
 
 /// Removes a directory that hostile programs have written to. Links are not followed.

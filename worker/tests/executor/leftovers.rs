@@ -2,7 +2,7 @@
 
 use worker::run::StopReason;
 
-use crate::stage::{Stage, Started};
+use crate::stage::{Stage, Started, marker, processes_with};
 
 #[tokio::test]
 async fn a_start_sweeps_left_overs_and_spares_a_run_of_another_worker() {
@@ -30,4 +30,23 @@ async fn a_failed_runs_workspace_is_kept_where_that_is_wished() {
     assert!(stage.state().join("workspaces").join(&kept[0]).join("tree/trace").exists());
     let _next_start = stage.executor().await;
     assert_eq!(stage.workspaces(), kept);
+}
+
+#[tokio::test]
+async fn a_start_ends_what_a_crashed_run_has_left_running() {
+    let stage = Stage::new().agent("true");
+    let crashed = stage.state().join("workspaces/crashed-1");
+    std::fs::create_dir_all(crashed.join("home")).unwrap();
+    let marker = marker();
+    let spawn = |home: &std::path::Path| {
+        std::process::Command::new("sleep").arg(&marker).env("HOME", home).spawn().unwrap()
+    };
+    let (mut left, mut other) = (spawn(&crashed.join("home")), spawn(stage.dir()));
+
+    let _start = stage.executor().await;
+    assert!(!crashed.exists());
+    left.wait().unwrap();
+    assert_eq!(processes_with(&marker).len(), 1, "a process of somebody else stays");
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
