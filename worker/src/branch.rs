@@ -8,7 +8,14 @@ use crate::mirror::Branches;
 const SLUG_BYTES_MAX: usize = 40;
 
 /// `claude/issue-<n>-<slug>`, or what the remote already has for the issue: a retitled issue keeps its branch.
-pub(crate) fn branch_for(spec: &TaskSpec, remote: &Branches) -> String {
+///
+/// Never the base itself, whatever that is called: work does not go where nobody has looked at it.
+pub(crate) fn branch_for(spec: &TaskSpec, remote: &Branches, base: &str) -> String {
+    let branch = of_task(spec, remote, base);
+    if branch == base { format!("{branch}-work") } else { branch }
+}
+
+fn of_task(spec: &TaskSpec, remote: &Branches, base: &str) -> String {
     let Some(number) = spec.issue else { return format!("claude/task-{}", ref_safe(spec.id.as_str())) };
     let plain = format!("claude/issue-{number}");
     let slug = slug(&spec.title);
@@ -18,7 +25,7 @@ pub(crate) fn branch_for(spec: &TaskSpec, remote: &Branches) -> String {
     }
     let of_issue =
         |name: &str| name == plain || name.strip_prefix(&plain).is_some_and(|rest| rest.starts_with('-'));
-    remote.keys().find(|name| of_issue(name)).cloned().unwrap_or(wanted)
+    remote.keys().find(|name| of_issue(name) && *name != base).cloned().unwrap_or(wanted)
 }
 
 /// Letters and digits of the title's ASCII words; empty where it has none.
@@ -61,19 +68,25 @@ mod tests {
     fn a_title_gives_a_short_ascii_slug_where_it_can() {
         let none = remote(&[]);
         assert_eq!(
-            branch_for(&spec(Some(7), "Fix: `add()` is wrong!"), &none),
+            branch_for(&spec(Some(7), "Fix: `add()` is wrong!"), &none, "main"),
             "claude/issue-7-fix-add-is-wrong"
         );
-        assert_eq!(branch_for(&spec(Some(7), "日本語の題名"), &none), "claude/issue-7");
-        assert_eq!(branch_for(&spec(None, "x"), &none), "claude/task-t-1");
-        assert!(branch_for(&spec(Some(7), &"word ".repeat(50)), &none).len() < 60);
+        assert_eq!(branch_for(&spec(Some(7), "日本語の題名"), &none, "main"), "claude/issue-7");
+        assert_eq!(branch_for(&spec(None, "x"), &none, "main"), "claude/task-t-1");
+        assert!(branch_for(&spec(Some(7), &"word ".repeat(50)), &none, "main").len() < 60);
     }
 
     #[test]
     fn a_retitled_issue_keeps_its_branch_and_no_other_issues() {
         let has = remote(&["claude/issue-70-other", "claude/issue-7-old-title", "main"]);
-        assert_eq!(branch_for(&spec(Some(7), "new title"), &has), "claude/issue-7-old-title");
-        assert_eq!(branch_for(&spec(Some(77), "new"), &has), "claude/issue-77-new");
+        assert_eq!(branch_for(&spec(Some(7), "new title"), &has, "main"), "claude/issue-7-old-title");
+        assert_eq!(branch_for(&spec(Some(77), "new"), &has, "main"), "claude/issue-77-new");
+    }
+
+    #[test]
+    fn the_base_is_never_the_branch_that_is_pushed() {
+        let has = remote(&["claude/issue-7-fix"]);
+        assert_eq!(branch_for(&spec(Some(7), "fix"), &has, "claude/issue-7-fix"), "claude/issue-7-fix-work");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod start;
 use std::{
     future::Future,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -75,12 +75,31 @@ impl Nursery {
         })
     }
 
-    /// Waits until every process of the killed trees is gone.
+    /// Waits until every process of the killed trees is gone. Cancel safe: what was not seen to end stays.
     pub(crate) async fn empty(&self) -> io::Result<()> {
         loop {
-            let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut tree) = next else { return Ok(()) };
+            let mut dying = Dying { tree: self.trees().pop(), nursery: self };
+            let Some(tree) = dying.tree.as_mut() else { return Ok(()) };
             tree.end().await?;
+            dying.tree = None;
+        }
+    }
+
+    fn trees(&self) -> MutexGuard<'_, Vec<Tree>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A tree that somebody waits for, and that goes back to the nursery when they no longer do.
+struct Dying<'a> {
+    tree: Option<Tree>,
+    nursery: &'a Nursery,
+}
+
+impl Drop for Dying<'_> {
+    fn drop(&mut self) {
+        if let Some(tree) = self.tree.take() {
+            self.nursery.trees().push(tree);
         }
     }
 }
@@ -109,7 +128,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if let Some(tree) = self.tree.take() {
             tree.kill();
-            self.nursery.0.lock().unwrap_or_else(PoisonError::into_inner).push(tree);
+            self.nursery.trees().push(tree);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Executor {
         let host = host.into();
         let nursery = Nursery::default();
         let git = Git::new(config, &host, nursery.clone());
-        git.run(Path::new("/"), &["--version"]).await.map_err(|error| {
+        git.run(&["--version"]).await.map_err(|error| {
             Failure::configuration(format!("{error}; on Debian and Ubuntu: apt-get install git"))
         })?;
         let sandbox = Sandbox::choose(config, &host, state_dir.path(), &nursery).await?;
@@ -227,24 +227,17 @@ fn work_dirs(
     owner: Option<Owner>,
 ) -> Result<(PathBuf, PathBuf), Failure> {
     let root = &config.workspace.root;
-    let mut dirs = if root.as_os_str().is_empty() {
-        (state_dir.workspaces(), state_dir.mirrors())
-    } else {
-        (root.join("workspaces"), root.join("mirrors"))
-    };
-    if let Some(owner) = owner.filter(|owner| !owner.reaches(&dirs.0)) {
-        if !root.as_os_str().is_empty() {
-            return Err(Failure::configuration(format!(
-                "workspace.root {} cannot be reached by the user that agents run as (uid {}); let others walk \
-                 through it (chmod o+x) or name another",
-                root.display(),
-                owner.uid
-            )));
+    let configured = !root.as_os_str().is_empty();
+    let root = match owner {
+        _ if configured => root.clone(),
+        None => state_dir.path().to_owned(),
+        // The state directory is closed to everybody else.
+        Some(_) => {
+            let digest = Sha256::digest(state_dir.path().as_os_str().as_encoded_bytes());
+            Path::new(SYSTEM_STATE).join(hex::encode(&digest[..8]))
         }
-        let digest = Sha256::digest(state_dir.path().as_os_str().as_encoded_bytes());
-        let root = Path::new(SYSTEM_STATE).join(hex::encode(&digest[..8]));
-        dirs = (root.join("workspaces"), root.join("mirrors"));
-    }
+    };
+    let dirs = (root.join("workspaces"), root.join("mirrors"));
     let mode = if owner.is_some() { 0o711 } else { 0o700 };
     for dir in [&dirs.0, &dirs.1] {
         make_dirs(dir, mode).map_err(|error| {
@@ -254,7 +247,15 @@ fn work_dirs(
             ))
         })?;
     }
-    Ok(dirs)
+    match owner {
+        Some(owner) if !owner.reaches(&dirs.0.join("any")) => Err(Failure::configuration(format!(
+            "the user that agents run as (uid {}) cannot reach {}; let others walk through the directories \
+             above it (chmod o+x) or set workspace.root to another",
+            owner.uid,
+            dirs.0.display()
+        ))),
+        _ => Ok(dirs),
+    }
 }
 
 fn make_dirs(dir: &Path, mode: u32) -> io::Result<()> {

@@ -74,15 +74,36 @@ impl Git {
         Self { nursery, env, timeout: Duration::from_millis(config.git.timeout_ms) }
     }
 
-    /// Runs `git ARGS` in `dir` and returns what it printed.
-    pub(crate) async fn run<S: AsRef<OsStr>>(&self, dir: &Path, args: &[S]) -> Result<String, GitError> {
+    /// Runs `git ARGS` without any repository and returns what it printed.
+    pub(crate) async fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String, GitError> {
+        self.start(None, args).await
+    }
+
+    /// Runs `git ARGS` on a bare repository. It is named, never searched for: above a broken one git would
+    /// find whatever repository the state directory may lie in.
+    pub(crate) async fn run_in<S: AsRef<OsStr>>(
+        &self,
+        repository: &Path,
+        args: &[S],
+    ) -> Result<String, GitError> {
+        self.start(Some(repository), args).await
+    }
+
+    async fn start<S: AsRef<OsStr>>(
+        &self,
+        repository: Option<&Path>,
+        args: &[S],
+    ) -> Result<String, GitError> {
         let operation =
             args.first().map(|arg| arg.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
         let mut command = Command::new("git");
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
-        command.args(args).env_clear().envs(&self.env).current_dir(dir);
+        if let Some(repository) = repository {
+            command.arg("--git-dir").arg(repository);
+        }
+        command.args(args).env_clear().envs(&self.env).current_dir("/");
         let job = Job { command, ends: Ends::Group };
         let captured = child::capture(&self.nursery, job, &[], self.timeout).await?;
         match captured.ending {

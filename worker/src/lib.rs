@@ -9,6 +9,7 @@ pub mod supervise;
 mod account;
 mod agent;
 mod boot_clock;
+mod bounded_read;
 mod branch;
 mod child;
 mod credentials;

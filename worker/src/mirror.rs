@@ -58,10 +58,7 @@ impl<'a> Mirror<'a> {
     pub(crate) async fn fetch(&self, base_branch: Option<&str>) -> Result<Fetched, Failure> {
         let _lock = self.lock().await?;
         let doing = format!("cannot read {}", self.url);
-        let listing = self
-            .git
-            .run(Path::new("/"), &["ls-remote", "--symref", "--", &self.url, "HEAD", "refs/heads/*"])
-            .await;
+        let listing = self.git.run(&["ls-remote", "--symref", "--", &self.url, "HEAD", "refs/heads/*"]).await;
         let remote = parse_listing(&listing.map_err(|error| error.into_failure(&doing))?);
         let base = self.base(&remote, base_branch)?;
         if !self.has(&base).await {
@@ -108,13 +105,13 @@ impl<'a> Mirror<'a> {
         let known = self.path.is_dir()
             && self
                 .git
-                .run(&self.path, &["rev-parse", "--verify", "--quiet", &reference])
+                .run_in(&self.path, &["rev-parse", "--verify", "--quiet", &reference])
                 .await
                 .is_ok_and(|sha| sha.trim() == base.commit);
         known
             && self
                 .git
-                .run(&self.path, &["cat-file", "-e", &format!("{}^{{tree}}", base.commit)])
+                .run_in(&self.path, &["cat-file", "-e", &format!("{}^{{tree}}", base.commit)])
                 .await
                 .is_ok()
     }
@@ -146,7 +143,7 @@ impl<'a> Mirror<'a> {
         let format = object_format(&base.commit);
         fs::create_dir(&new)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
-        self.git.run(&new, &["init", "--quiet", "--bare", "--shared=0644", format]).await?;
+        self.git.run(&["init", "--quiet", "--bare", "--shared=0644", format, &new.to_string_lossy()]).await?;
         self.fetch_into(&new, base).await?;
         if self.path.exists() {
             fs::rename(&self.path, &old)?;
@@ -164,8 +161,8 @@ impl<'a> Mirror<'a> {
         let quiet = ["fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"];
         let narrow =
             ["--no-auto-gc", "--no-recurse-submodules", "--", &self.url, "+refs/heads/*:refs/heads/*"];
-        self.git.run(mirror, &[&quiet[..], &narrow[..]].concat()).await?;
-        self.git.run(mirror, &["cat-file", "-e", &format!("{}^{{tree}}", base.commit)]).await?;
+        self.git.run_in(mirror, &[&quiet[..], &narrow[..]].concat()).await?;
+        self.git.run_in(mirror, &["cat-file", "-e", &format!("{}^{{tree}}", base.commit)]).await?;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 mod agent_round;
 mod attempt;
+mod commit_message;
 mod reporter;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};

@@ -120,7 +120,8 @@ impl Sandbox {
         let path = if program.contains('/') {
             toolbox::executable(Path::new(program))?
         } else {
-            self.toolbox.path().iter().find_map(|dir| toolbox::executable(&dir.join(program)))?
+            // The caller's own installation may lie where agents see nothing; the file alone is lent then.
+            self.toolbox.find(program).or_else(|| self.toolbox.find_for_caller(program))?
         };
         let path = std::path::absolute(path).ok()?;
         let target = path.canonicalize().ok()?;
@@ -134,7 +135,7 @@ impl Sandbox {
 
     /// Whether agents and tests find a program of this name.
     pub(crate) fn has(&self, program: &str) -> bool {
-        self.toolbox.path().iter().any(|dir| toolbox::executable(&dir.join(program)).is_some())
+        self.toolbox.find(program).is_some()
     }
 
     /// The directory for temporary files, as programs in `workspace` see it.

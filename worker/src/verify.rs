@@ -171,7 +171,7 @@ impl Verifier<'_> {
     async fn settings(&self, git: &Git, base: &Base) -> Result<Option<TestSettings>, Failure> {
         let object = format!("{}:{SETTINGS_FILE}", base.commit);
         // Absent is the usual case, and no error.
-        let Ok(size) = git.run(self.mirror, &["cat-file", "-s", &object]).await else { return Ok(None) };
+        let Ok(size) = git.run_in(self.mirror, &["cat-file", "-s", &object]).await else { return Ok(None) };
         let refuse = |what: &str| {
             Failure::configuration(format!(
                 "{SETTINGS_FILE} on branch {} cannot be used: {what}",
@@ -181,7 +181,7 @@ impl Verifier<'_> {
         if size.trim().parse().unwrap_or(u64::MAX) > SETTINGS_BYTES_MAX {
             return Err(refuse("it is larger than 64 KiB"));
         }
-        let text = git.run(self.mirror, &["cat-file", "blob", &object]).await;
+        let text = git.run_in(self.mirror, &["cat-file", "blob", &object]).await;
         let text = text.map_err(|error| error.into_failure("cannot read the mirror"))?;
         let settings: Settings = toml::from_str(&text).map_err(|error| refuse(error.message()))?;
         Ok(settings.test)

@@ -6,6 +6,7 @@ use std::{ffi::OsString, path::Path, time::Duration};
 use shared::{Failure, config::GitConfig, task::cut};
 
 use crate::{
+    bounded_read::read,
     child::{self, Captured, Ending, Nursery},
     mirror::{Base, is_object_name, object_format},
     sandbox::{Confined, Sandbox},
@@ -109,7 +110,7 @@ impl Worktree<'_> {
             mirror: Some(self.mirror),
             out,
             files: &[],
-            env: identity(self.config),
+            env: environment(self.config, self.workspace),
             argv: call,
         });
         let wall_clock = Duration::from_millis(self.config.timeout_ms);
@@ -124,18 +125,32 @@ impl Worktree<'_> {
     }
 }
 
+/// What of the checked-out tree is not there, for the log.
+pub(crate) fn left_out(tree: &Path) -> Vec<&'static str> {
+    let modules = read(&tree.join(".gitmodules")).is_some();
+    let lfs = read(&tree.join(".gitattributes")).is_some_and(|text| text.contains("filter=lfs"));
+    let notices = [
+        (modules, "submodules are not fetched: their directories are empty"),
+        (lfs, "LFS files are not fetched: they are pointers"),
+    ];
+    notices.into_iter().filter_map(|(applies, notice)| applies.then_some(notice)).collect()
+}
+
 fn damaged(said: &str) -> Failure {
     Failure::task(format!("the agent left a working tree that git cannot commit ({})", said.trim()))
 }
 
-/// Author and committer, for the engine's commits and the agent's own; nothing of the machine's settings.
-pub(crate) fn identity(config: &GitConfig) -> Vec<(String, OsString)> {
+/// Author and committer, for the engine's commits and the agent's own; nothing of the machine's settings, and
+/// no other repository than the workspace's, even where that is broken.
+pub(crate) fn environment(config: &GitConfig, workspace: &Workspace) -> Vec<(String, OsString)> {
     let (name, email) = (config.user_name.as_str(), config.user_email.as_str());
+    let ceiling = workspace.root().to_string_lossy();
     [
         ("GIT_AUTHOR_NAME", name),
         ("GIT_AUTHOR_EMAIL", email),
         ("GIT_COMMITTER_NAME", name),
         ("GIT_COMMITTER_EMAIL", email),
+        ("GIT_CEILING_DIRECTORIES", &ceiling),
         ("GIT_CONFIG_NOSYSTEM", "1"),
         ("GIT_NO_REPLACE_OBJECTS", "1"),
         ("GIT_TERMINAL_PROMPT", "0"),

@@ -1,5 +1,7 @@
 //! What the tests stand on: real parts, isolated per test, gone at the end.
 
+pub mod git;
 pub mod redis_server;
 
+pub use git::GitRemote;
 pub use redis_server::RedisServer;

@@ -28,8 +28,8 @@ use crate::{
 /// Shown of a tool's input or output, in bytes.
 const DETAIL_BYTES_MAX: usize = 300;
 
-/// End of standard error that is kept, in bytes.
-const STDERR_BYTES_MAX: usize = 2 * 1024;
+/// End of what is no JSON that is kept, in bytes.
+const COMPLAINTS_BYTES_MAX: usize = 2 * 1024;
 
 /// Nothing but the API is called, and the program does not replace itself.
 const QUIET: [(&str, &str); 3] = [
@@ -68,7 +68,8 @@ pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_
 /// Reads one run's lines and remembers what the verdict needs.
 pub(crate) struct Reading {
     ended: Ended,
-    stderr: Tail,
+    /// Standard error, and what is no JSON.
+    complaints: Tail,
     /// Lines that were no JSON object of a known kind.
     unknown: u32,
 }
@@ -76,15 +77,23 @@ pub(crate) struct Reading {
 impl Reading {
     pub(super) fn new(start: Start<'_>) -> Self {
         let resumed = matches!(start, Start::Resume(_));
-        Self { ended: Ended { resumed, ..Ended::default() }, stderr: Tail::new(STDERR_BYTES_MAX), unknown: 0 }
+        Self {
+            ended: Ended { resumed, ..Ended::default() },
+            complaints: Tail::new(COMPLAINTS_BYTES_MAX),
+            unknown: 0,
+        }
     }
 
     pub(super) fn line(&mut self, from: Pipe, line: &Line) -> Vec<Event> {
         if from == Pipe::Stderr {
-            self.stderr.push(&line.text);
+            self.complaints.push(&line.text);
             return vec![Event::ToolFailed(line.text.clone())];
         }
-        let message = serde_json::from_str(&line.text).unwrap_or(Message::Unknown);
+        let message = serde_json::from_str(&line.text).unwrap_or_else(|_| {
+            // Some complaints that keep it from starting come out here.
+            self.complaints.push(&line.text);
+            Message::Unknown
+        });
         self.message(message)
     }
 
@@ -93,7 +102,7 @@ impl Reading {
             tracing::debug!(lines = self.unknown, "claude printed lines of an unknown kind");
         }
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        judge(self.ended, code, self.stderr.last(), now_s)
+        judge(self.ended, code, self.complaints.last(), now_s)
     }
 
     fn message(&mut self, message: Message) -> Vec<Event> {

@@ -47,7 +47,7 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<String, Problem>
     held(result).await?;
     let reference = format!("refs/heads/{}", result.branch);
     let doing = format!("cannot push {} to {}", result.branch, result.url);
-    let listed = result.git.run(&repository, &["ls-remote", "--", result.url, &reference]).await;
+    let listed = result.git.run_in(&repository, &["ls-remote", "--", result.url, &reference]).await;
     let listed = listed.map_err(|error| error.into_failure(&doing))?;
     let found = listed.lines().filter_map(|line| line.split_once('\t')).find(|(_, name)| *name == reference);
     let lease = format!("--force-with-lease={reference}:{}", found.map_or("", |(commit, _)| commit));
@@ -65,7 +65,7 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<String, Problem>
         result.url,
         &refspec,
     ];
-    result.git.run(&repository, &push).await.map_err(|error| error.into_failure(&doing))?;
+    result.git.run_in(&repository, &push).await.map_err(|error| error.into_failure(&doing))?;
     Ok(commit)
 }
 
@@ -83,13 +83,13 @@ async fn receive(result: &Publication<'_>, repository: &Path) -> Result<String, 
     fs::create_dir(repository).map_err(local)?;
     let transient =
         |error: crate::git::GitError| Failure::transient(format!("cannot prepare the publication: {error}"));
-    git.run(repository, &["init", "--quiet", "--bare", object_format(&base.commit)])
+    git.run(&["init", "--quiet", "--bare", object_format(&base.commit), &repository.to_string_lossy()])
         .await
         .map_err(transient)?;
     let objects = format!("{}\n", result.mirror.join("objects").display());
     fs::write(repository.join("objects/info/alternates"), objects).map_err(local)?;
     // The bundle builds on the base, which has to be a reference for git to accept that.
-    git.run(repository, &["update-ref", "refs/base", &base.commit]).await.map_err(transient)?;
+    git.run_in(repository, &["update-ref", "refs/base", &base.commit]).await.map_err(transient)?;
 
     let refspec = format!("{RESULT_REF}:refs/result");
     let bundle = bundle.to_string_lossy();
@@ -104,14 +104,14 @@ async fn receive(result: &Publication<'_>, repository: &Path) -> Result<String, 
         &bundle,
         &refspec,
     ];
-    git.run(repository, &fetch).await.map_err(|error| refused(&error.to_string()))?;
-    let names = git.run(repository, &["rev-parse", "refs/result^{commit}", "refs/result^{tree}"]).await;
+    git.run_in(repository, &fetch).await.map_err(|error| refused(&error.to_string()))?;
+    let names = git.run_in(repository, &["rev-parse", "refs/result^{commit}", "refs/result^{tree}"]).await;
     let names = names.map_err(|error| refused(&error.to_string()))?;
     let (commit, tree) = names.trim().split_once('\n').ok_or_else(|| refused("they have no tree"))?;
     if tree != result.tested.tree {
         return Err(refused("they are not what was tested"));
     }
-    let descends = git.run(repository, &["merge-base", "--is-ancestor", &base.commit, commit]).await;
+    let descends = git.run_in(repository, &["merge-base", "--is-ancestor", &base.commit, commit]).await;
     descends.map_err(|_| refused("they do not descend from the commit that the work began with"))?;
     Ok(commit.to_owned())
 }

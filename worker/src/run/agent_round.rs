@@ -10,7 +10,7 @@ use crate::{
     child::{self, Limits, Pipe, Sink},
     output::Line,
     sandbox::Confined,
-    worktree::identity,
+    worktree,
 };
 
 /// Longest line of an agent's output, in bytes: a tool's whole output is one line of JSON.
@@ -68,7 +68,7 @@ impl<'a> AgentRound<'a> {
     async fn call(&self, start: Start<'_>, prompt: &str) -> Result<Verdict, Failure> {
         let Attempt { agent, sandbox, workspace, config, reporter, nursery, .. } = *self.attempt;
         let call = agent.call(start, &sandbox.tmp(workspace));
-        let mut env = identity(&config.git);
+        let mut env = worktree::environment(&config.git, workspace);
         env.extend(call.env);
         let job = sandbox.job(&Confined {
             workspace,

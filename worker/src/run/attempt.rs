@@ -5,9 +5,11 @@
 
 use std::path::Path;
 
-use shared::{Failure, Outcome, TaskSpec, config::Config, outcome::TestsSummary, task::cut};
+use shared::{Failure, Outcome, config::Config, outcome::TestsSummary, task::cut};
 
-use super::{FenceCheck, Phase, Problem, Reporter, RunInput, agent_round::AgentRound};
+use super::{
+    FenceCheck, Phase, Problem, Reporter, RunInput, agent_round::AgentRound, commit_message::commit_message,
+};
 use crate::{
     agent::{Agent, Answer},
     branch::branch_for,
@@ -19,7 +21,7 @@ use crate::{
     sandbox::Sandbox,
     verify::{TestPlan, TestRun, Verifier},
     workspace::Workspace,
-    worktree::{Snapshot, Worktree},
+    worktree::{Snapshot, Worktree, left_out},
 };
 
 /// Of an agent's answer that is kept, in bytes.
@@ -59,12 +61,15 @@ impl Attempt<'_> {
         let remote = Remote::of(&self.input.spec.repository, self.config)?;
         let mirror = Mirror::new(self.git, self.nursery, self.mirrors, &remote.url);
         let Fetched { base, branches } = mirror.fetch(remote.base_branch.as_deref()).await?;
-        let branch = branch_for(&self.input.spec, &branches);
+        let branch = branch_for(&self.input.spec, &branches, &base.branch);
         let worktree = self.worktree(mirror.path());
         self.check_out(&mirror, &worktree, &branch, &base).await?;
         self.reporter
             .engine(&format!("{branch} starts from {} at {}", base.branch, cut(&base.commit, 12)))
             .await;
+        for notice in left_out(&self.workspace.tree()) {
+            self.reporter.engine(notice).await;
+        }
         let verifier = self.verifier(mirror.path());
         let plan = verifier.plan(self.git, &base).await?;
         self.reporter.took(phase).await;
@@ -81,7 +86,7 @@ impl Attempt<'_> {
         };
 
         let phase = self.reporter.begin(Phase::Publishing).await;
-        worktree.bundle(&made.snapshot, &base, &self.message()).await?;
+        worktree.bundle(&made.snapshot, &base, &commit_message(&self.input.spec, &self.input.node)).await?;
         let publication = Publication {
             git: self.git,
             workspace: self.workspace,
@@ -116,17 +121,17 @@ impl Attempt<'_> {
             Context { base_branch: &base.branch, test_command: test_command.as_deref(), boundary: &boundary };
         let task = prompt::for_task(&self.input.spec, &context);
         let mut agent = AgentRound::new(self, worktree.mirror, task);
-        let rounds = self.config.test.rounds_max.max(1);
-        let mut before: Option<Snapshot> = None;
-        let mut fix = None;
-        for round in 1..=rounds {
+        let mut red: Option<Red> = None;
+        let mut round = 1;
+        loop {
+            let fix = red.as_ref().map(|red| prompt::for_fix(&red.command, &red.tail, &boundary));
             let answer = agent.run(round, fix.as_deref()).await?;
             let snapshot = worktree.snapshot().await?;
             if snapshot.tree == base_tree {
                 return Ok(Worked::Nothing(answer));
             }
-            if before.as_ref() == Some(&snapshot) {
-                return Err(red("the agent changed nothing more", round, fix.as_deref()).into());
+            if let Some(red) = red.as_ref().filter(|red| red.snapshot == snapshot) {
+                return Err(red.failure("the agent changed nothing more", round).into());
             }
             if plan.is_none() {
                 plan = verifier.detected().await?;
@@ -138,25 +143,24 @@ impl Attempt<'_> {
             let phase = self.reporter.begin(Phase::Testing { round }).await;
             let tested = verifier.run(plan, self.reporter).await?;
             self.reporter.took(phase).await;
-            let command = plan.command.clone();
             match tested {
                 TestRun::Passed => {
-                    return Ok(Worked::Changed(Made { snapshot, tests: TestsSummary::Passed { command } }));
+                    let tests = TestsSummary::Passed { command: plan.command.clone() };
+                    return Ok(Worked::Changed(Made { snapshot, tests }));
                 }
                 TestRun::NoneCollected => {
                     return Ok(Worked::Changed(Made { snapshot, tests: TestsSummary::NoneFound }));
                 }
                 TestRun::Failed { command, tail } => {
                     self.reporter.engine(&format!("the tests fail ({command})")).await;
-                    fix = Some(prompt::for_fix(&command, &tail, &boundary));
-                    before = Some(snapshot);
-                    if round == rounds {
-                        return Err(red(&format!("`{command}` fails"), round, Some(&tail)).into());
+                    let now = red.insert(Red { command, tail, snapshot });
+                    if round >= self.config.test.rounds_max {
+                        return Err(now.failure("no round is left", round).into());
                     }
+                    round += 1;
                 }
             }
         }
-        Err(red("no round was left", rounds, None).into())
     }
 
     /// A mirror that passed for whole and is not, is made anew once.
@@ -175,7 +179,7 @@ impl Attempt<'_> {
     }
 
     async fn base_tree(&self, mirror: &Path, base: &Base) -> Result<String, Failure> {
-        let tree = self.git.run(mirror, &["rev-parse", &format!("{}^{{tree}}", base.commit)]).await;
+        let tree = self.git.run_in(mirror, &["rev-parse", &format!("{}^{{tree}}", base.commit)]).await;
         Ok(tree.map_err(|error| error.into_failure("cannot read the mirror"))?.trim().to_owned())
     }
 
@@ -195,15 +199,22 @@ impl Attempt<'_> {
         let (sandbox, workspace, nursery) = (self.sandbox, self.workspace, self.nursery);
         Verifier { sandbox, workspace, mirror, nursery, config: &self.config.test }
     }
-
-    fn message(&self) -> String {
-        commit_message(&self.input.spec, &self.input.node)
-    }
 }
 
-fn red(what: &str, round: u32, tail: Option<&str>) -> Failure {
-    let tail = tail.map_or("", |tail| last_bytes(tail, RED_BYTES_MAX));
-    Failure::task(format!("tests still red after {round} rounds ({what}); nothing was published\n{tail}"))
+/// A red test run and what it was about.
+struct Red {
+    command: String,
+    tail: String,
+    snapshot: Snapshot,
+}
+
+impl Red {
+    fn failure(&self, why: &str, rounds: u32) -> Failure {
+        let (command, tail) = (&self.command, last_bytes(&self.tail, RED_BYTES_MAX));
+        Failure::task(format!(
+            "tests still red after {rounds} rounds, {why}; nothing was published; {command} says:\n{tail}"
+        ))
+    }
 }
 
 /// The end of `text`, never from inside a character.
@@ -215,28 +226,9 @@ fn last_bytes(text: &str, bytes_max: usize) -> &str {
     &text[start..]
 }
 
-/// Title, body, trailers. A title is one line; a body may be long, and trailers stand in a paragraph of their own.
-fn commit_message(spec: &TaskSpec, node: &str) -> String {
-    let title: String = spec.title.split_whitespace().collect::<Vec<_>>().join(" ");
-    let title = if title.is_empty() { format!("Task {}", spec.id) } else { title };
-    let body = spec.body.trim();
-    let body = if body.is_empty() { String::new() } else { format!("{body}\n\n") };
-    let closes = spec.issue.map_or_else(String::new, |number| format!("Closes #{number}\n\n"));
-    format!("{title}\n\n{body}{closes}Task: {}\nWorker: {node}\n", spec.id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_commit_message_ends_with_its_trailers() {
-        let mut spec = TaskSpec::new("t-9".parse().unwrap(), "o/n".parse().unwrap(), "Fix\n the sum ");
-        spec.issue = Some(4);
-        spec.body = "It is wrong.\n".to_owned();
-        let message = commit_message(&spec, "pc-1");
-        assert_eq!(message, "Fix the sum\n\nIt is wrong.\n\nCloses #4\n\nTask: t-9\nWorker: pc-1\n");
-    }
 
     #[test]
     fn the_end_of_a_text_never_begins_inside_a_character() {

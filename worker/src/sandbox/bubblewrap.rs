@@ -90,7 +90,7 @@ impl Bubblewrap {
         command.env_clear().arg("--version");
         let version = trial(command, Ends::Group, nursery).await?.stdout;
         let bubblewrap = Self { program, version: version.trim().to_owned(), network };
-        let mut command = bubblewrap.command(toolbox);
+        let mut command = bubblewrap.command(toolbox, None);
         command.env_clear().args(["--", "/bin/sh", "-c", "exit 0"]);
         let trial = trial(command, Ends::Namespace, nursery).await?;
         match trial.ending {
@@ -105,9 +105,7 @@ impl Bubblewrap {
 
     pub(super) fn job(&self, toolbox: &Toolbox, confined: &Confined<'_>) -> Job {
         let workspace = confined.workspace;
-        let mut command = self.command(toolbox);
-        // After /tmp, because the state directory may lie below it.
-        bind(&mut command, "--bind", &workspace.tmp(), Path::new(TMP));
+        let mut command = self.command(toolbox, Some(&workspace.tmp()));
         for dir in [workspace.tree(), workspace.home()] {
             bind(&mut command, "--bind", &dir, &dir);
         }
@@ -124,7 +122,7 @@ impl Bubblewrap {
 
     /// Namespaces and the read-only system; the environment passes through, so that no value of it shows in
     /// the arguments.
-    fn command(&self, toolbox: &Toolbox) -> Command {
+    fn command(&self, toolbox: &Toolbox, tmp: Option<&Path>) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
         command.args(["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", "sandbox"]);
@@ -150,9 +148,16 @@ impl Bubblewrap {
         for dir in HIDDEN.into_iter().filter(|dir| Path::new(dir).is_dir()) {
             command.args(["--tmpfs", dir]);
         }
-        command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", TMP]);
-        for dir in toolbox.dirs() {
-            bind(&mut command, "--ro-bind", dir, dir);
+        command.args(["--proc", "/proc", "--dev", "/dev"]);
+        // Before all that may lie below it: tools, workspace, mirror.
+        match tmp {
+            Some(dir) => bind(&mut command, "--bind", dir, Path::new(TMP)),
+            None => {
+                command.args(["--tmpfs", TMP]);
+            }
+        }
+        for path in toolbox.dirs().iter().map(PathBuf::as_path).chain(toolbox.certificates()) {
+            bind(&mut command, "--ro-bind", path, path);
         }
         command
     }

@@ -22,6 +22,17 @@ pub(super) const SYSTEM_DIRS: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/li
 const TOOL_HOMES: [(&str, &str); 3] =
     [("RUSTUP_HOME", "~/.rustup"), ("PYENV_ROOT", "~/.pyenv"), ("NVM_DIR", "~/.nvm")];
 
+/// Variables whose value is a file or a directory of certificates.
+const CERTIFICATES: [&str; 7] = [
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+];
+
 /// What is hidden from programs besides what their user cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
@@ -36,6 +47,10 @@ pub(super) struct Toolbox {
     view: View,
     /// Directories besides the system's, read-only.
     dirs: Vec<PathBuf>,
+    /// Certificates that a variable names which is passed on.
+    certificates: Vec<PathBuf>,
+    /// Where the caller finds programs, visible or not.
+    callers_path: Vec<PathBuf>,
     path: Vec<PathBuf>,
     env: BTreeMap<String, OsString>,
 }
@@ -63,8 +78,14 @@ impl Toolbox {
             }
             dirs.push(dir);
         }
-        let mut toolbox = Self { view, dirs, path: Vec::new(), env: BTreeMap::new() };
-        toolbox.path = toolbox.search_path(host);
+        let passed = |name: &&&str| config.env_pass.iter().any(|pass| pass == **name);
+        let certificates =
+            CERTIFICATES.iter().filter(passed).filter_map(|name| host.var(name).map(PathBuf::from));
+        let certificates = certificates.filter(|path| path.is_absolute() && path.exists()).collect();
+        let callers_path = host.search_path();
+        let mut toolbox =
+            Self { view, dirs, certificates, callers_path, path: Vec::new(), env: BTreeMap::new() };
+        toolbox.path = toolbox.search_path();
         toolbox.env = toolbox.tool_environment(host, config);
         Ok(toolbox)
     }
@@ -73,8 +94,19 @@ impl Toolbox {
         &self.dirs
     }
 
-    pub(super) fn path(&self) -> &[PathBuf] {
-        &self.path
+    /// Certificates outside of the visible system.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &Path> {
+        self.certificates.iter().map(PathBuf::as_path).filter(|path| !self.shows(path))
+    }
+
+    /// A program that agents and tests find.
+    pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
+        self.path.iter().find_map(|dir| executable(&dir.join(name)))
+    }
+
+    /// A program that the caller would find, visible or not.
+    pub(super) fn find_for_caller(&self, name: &str) -> Option<PathBuf> {
+        self.callers_path.iter().find_map(|dir| executable(&dir.join(name)))
     }
 
     /// Whether programs can reach `path`.
@@ -96,13 +128,13 @@ impl Toolbox {
     }
 
     /// The caller's own order where its directories are visible, then the tools', then the system's.
-    fn search_path(&self, host: &Host) -> Vec<PathBuf> {
-        let (system, named): (Vec<_>, Vec<_>) =
-            host.search_path().into_iter().partition(|dir| is_system(dir));
+    fn search_path(&self) -> Vec<PathBuf> {
+        let callers = self.callers_path.iter().cloned();
+        let (system, named): (Vec<_>, Vec<_>) = callers.partition(|dir| is_system(dir));
         let tools = self.dirs.iter().flat_map(|dir| bin_dirs(dir));
         let mut path: Vec<PathBuf> = Vec::new();
         for dir in named.into_iter().chain(tools).chain(system) {
-            if !path.contains(&dir) && dir.is_dir() && self.shows(&dir) {
+            if !path.contains(&dir) && dir.is_dir() && self.shows(&dir.join("any")) {
                 path.push(dir);
             }
         }

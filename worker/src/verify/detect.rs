@@ -1,12 +1,9 @@
 //! What a working tree shows of its tests. The first that fits counts:
 //! `Cargo.toml`, `package.json`, Python, `go.mod`, `Makefile`.
 
-use std::{fs, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{fs, path::Path};
 
-use nix::fcntl::OFlag;
-
-/// Largest file that is looked into, in bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+use crate::bounded_read::read;
 
 /// Test files of one directory that are looked into.
 const TEST_FILES_MAX: usize = 200;
@@ -162,18 +159,6 @@ fn test_files(dir: &Path) -> Vec<String> {
 
 fn is_file(dir: &Path, name: &str) -> bool {
     fs::symlink_metadata(dir.join(name)).is_ok_and(|file| file.is_file())
-}
-
-/// A file that an agent or a repository has made: bounded, no link followed, no pipe waited for.
-fn read(path: &Path) -> Option<String> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

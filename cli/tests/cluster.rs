@@ -1,0 +1,15 @@
+//! Workers as real processes on a real Redis: killed, frozen, restarted, cut off, stopped.
+//!
+//! The agent is a script that says in its workspace that it has begun and waits there until the test lets it
+//! go on; nothing here waits for a time to pass. A unique word in each agent's command line finds whatever
+//! process is left of it.
+#![cfg(test)]
+
+#[path = "cluster/loss.rs"]
+mod loss;
+#[path = "cluster/pc.rs"]
+mod pc;
+#[path = "cluster/secrets.rs"]
+mod secrets;
+#[path = "cluster/stopping.rs"]
+mod stopping;

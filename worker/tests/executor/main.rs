@@ -1,0 +1,15 @@
+//! Whole runs on real parts: git, bubblewrap, processes, and agents that are small shell scripts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "these are tests, outside of their functions too"
+)]
+
+mod claude;
+mod confinement;
+mod interrupts;
+mod leftovers;
+mod outcomes;
+mod process_mode;
+mod publishing;
+mod stage;
