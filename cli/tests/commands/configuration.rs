@@ -85,9 +85,9 @@ fn setup_says_of_each_part_how_it_stands_and_fails_when_one_is_missing() {
 fn an_output_that_nobody_reads_ends_the_command_quietly() {
     let home = Home::new();
     let mut command = home.command(&["config", "show"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(141));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

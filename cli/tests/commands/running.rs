@@ -89,7 +89,8 @@ fn a_task_that_fails_ends_its_workflow_with_code_1() {
     let agent = demo_agent();
     let said = home.run(&workflow("./durations.git", &issue, &agent));
     assert_eq!(said.code, 1, "{}{}", said.stdout, said.stderr);
-    assert!(said.stderr.contains("no ```diff block"), "{}", said.stderr);
+    assert!(said.stdout.contains("no ```diff block"), "{}", said.stdout);
+    assert!(said.stderr.contains("the agent ended with code 1"), "{}", said.stderr);
     home.assert_no_process_is_left();
 }
 
