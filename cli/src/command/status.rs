@@ -174,7 +174,7 @@ pub fn describe(record: &TaskRecord, now: UnixMs) -> Vec<(&'static str, String)>
     lines.push(("created", render::ago(record.created_at, now)));
     lines.push((
         "runs",
-        format!("{} ({} failed for a moment, {} lost)", record.runs, record.attempts, record.lost),
+        format!("{} ({} transient failures, {} lost workers)", record.runs, record.attempts, record.lost),
     ));
     lines.extend(details(&record.status, record.created_at, now));
     lines
