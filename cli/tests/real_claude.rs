@@ -22,7 +22,7 @@ use nix::{
 use serde_json::{Value, json};
 use testkit::messages_api::{MessagesApi, Turn};
 
-use home::{Home, Running, eventually};
+use home::{Home, Running, eventually, git};
 
 const KEY: &str = "dummy-key";
 
@@ -36,14 +36,7 @@ struct User {
 impl User {
     fn new(api: MessagesApi) -> Self {
         let home = Home::new();
-        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sample-project");
-        let checkout = home.path().join("checkout");
-        assert!(Command::new("cp").arg("-R").arg(sample).arg(&checkout).status().unwrap().success());
-        git(&checkout, &["init", "-q", "-b", "main"]);
-        git(&checkout, &["add", "-A"]);
-        git(&checkout, &["commit", "-q", "-m", "first"]);
-        git(home.path(), &["clone", "-q", "--bare", "checkout", "durations.git"]);
-        let remote = home.path().join("durations.git");
+        let remote = home.sample_remote();
         home.write("issue.md", "# duration knows no hours\n\n7200 should be said as 2 h 0 min 0 s.\n");
         let claude = std::env::var("CLAUDE_CLUSTER_TEST_CLAUDE").unwrap_or_else(|_| {
             panic!("CLAUDE_CLUSTER_TEST_CLAUDE names no Claude Code; run scripts/test --real")
@@ -86,15 +79,6 @@ impl User {
     fn record(&self) -> Value {
         serde_json::from_str(&self.home.run(&["status", "--task-id", "task", "--json"]).ok()).unwrap()
     }
-}
-
-fn git(dir: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
-    command.args(["-c", "user.name=T", "-c", "user.email=t@localhost"]).args(arguments).current_dir(dir);
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A file of this name below `dir`.

@@ -118,7 +118,7 @@ fn a_bad_value_is_refused_with_its_place_and_what_would_fit() {
         ("[queue]\nlease_ms = 10000", ["queue.lease_ms", "twice queue.beat_ms"]),
         ("[agent]\ndriver = \"claud\"", ["agent.driver", "did you mean \"claude\"?"]),
         ("[agent]\ndriver = \"command\"", ["agent.driver", "agent.command"]),
-        ("[agent]\nmax_budget_usd = nan", ["agent.max_budget_usd", "more than 0"]),
+        ("[agent]\nmax_budget_usd = nan", ["agent.max_budget_usd", "0 for no limit"]),
         ("[ingest]\nlisten = \"localhost\"", ["ingest.listen", "invalid"]),
         ("[sandbox]\nnetwork = \"yes\"", ["sandbox.network", "true or false"]),
         ("[log]\nlevel = \"loud\"", ["log.level", "'loud'"]),
@@ -270,4 +270,12 @@ fn the_home_directory_is_filled_in_from_the_environment_given() {
     let config = layers.load().config;
     assert_eq!(config.workspace.root, PathBuf::from("/home/me/work"));
     assert_eq!(config.sandbox.tool_paths[0], "/home/me/.cargo/bin");
+}
+
+#[test]
+fn the_documentation_names_every_key() {
+    let text = include_str!("../../docs/configuration.md");
+    for setting in Layers::new().load().settings {
+        assert!(text.contains(&format!("| `{}` |", setting.key)), "{}", setting.key);
+    }
 }

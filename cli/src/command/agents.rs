@@ -1,7 +1,8 @@
 //! `agents`: who works, on what, and how they are.
 
 use clap::Args;
-use shared::{lifecycle::UnixMs, worker_info::WorkerState};
+use ingest::classify::Classifier;
+use shared::{Specialty, lifecycle::UnixMs, worker_info::WorkerState};
 
 use crate::{
     args::Global,
@@ -28,6 +29,9 @@ impl Agents {
         if self.json {
             return render::json(&workers);
         }
+        let known = Classifier::load(&session.config().classify)?;
+        let names: Vec<&str> = known.specialties().iter().map(Specialty::as_str).collect();
+        render::line(format!("specialties: {}", names.join(", ")))?;
         if workers.is_empty() {
             return render::line(
                 "no worker has been here within a day; start one with `claude-cluster worker`",

@@ -48,6 +48,19 @@ impl Home {
         self.path().join(".local/state/claude-cluster/redis")
     }
 
+    /// The sample project as the bare remote `durations.git` in this home.
+    pub fn sample_remote(&self) -> PathBuf {
+        let checkout = self.path().join("checkout");
+        let copied =
+            Command::new("cp").arg("-R").arg(examples().join("sample-project")).arg(&checkout).status();
+        assert!(copied.unwrap().success());
+        git(&checkout, &["init", "-q", "-b", "main"]);
+        git(&checkout, &["add", "-A"]);
+        git(&checkout, &["commit", "-q", "-m", "first"]);
+        git(self.path(), &["clone", "-q", "--bare", "checkout", "durations.git"]);
+        self.path().join("durations.git")
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_claude-cluster"));
         command.args(arguments).env_clear().current_dir(self.path()).stdin(Stdio::null());
@@ -98,6 +111,21 @@ impl Drop for Home {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
+}
+
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").canonicalize().unwrap()
+}
+
+/// What git prints, when it succeeds.
+#[track_caller]
+pub fn git(dir: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.args(["-c", "user.name=T", "-c", "user.email=t@localhost"]).args(arguments).current_dir(dir);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn said(output: &Output) -> Said {

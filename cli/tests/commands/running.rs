@@ -5,7 +5,6 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use hmac::{Hmac, Mac};
@@ -16,13 +15,9 @@ use nix::{
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::home::{Home, Running, eventually, parent_of};
+use super::home::{Home, Running, eventually, examples, git, parent_of};
 
 const SECRET: &str = "a secret of the test's own";
-
-fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").canonicalize().unwrap()
-}
 
 fn demo_agent() -> String {
     examples().join("demo-agent").display().to_string()
@@ -30,27 +25,6 @@ fn demo_agent() -> String {
 
 fn issue_file() -> String {
     examples().join("issues/hours.md").display().to_string()
-}
-
-fn git(dir: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
-    command.args(["-c", "user.name=T", "-c", "user.email=t@localhost"]).args(arguments).current_dir(dir);
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The sample project as a bare remote.
-fn remote(home: &Home) -> PathBuf {
-    let checkout = home.path().join("checkout");
-    let copied = Command::new("cp").arg("-R").arg(examples().join("sample-project")).arg(&checkout).status();
-    assert!(copied.unwrap().success());
-    git(&checkout, &["init", "-q", "-b", "main"]);
-    git(&checkout, &["add", "-A"]);
-    git(&checkout, &["commit", "-q", "-m", "first"]);
-    git(home.path(), &["clone", "-q", "--bare", "checkout", "durations.git"]);
-    home.path().join("durations.git")
 }
 
 fn assert_fixed(remote: &Path, branch: &str) {
@@ -65,7 +39,7 @@ fn workflow<'a>(remote: &'a str, issue: &'a str, agent: &'a str) -> Vec<&'a str>
 #[test]
 fn a_workflow_needs_no_configuration_and_ends_with_the_branch() {
     let home = Home::new();
-    let remote = remote(&home);
+    let remote = home.sample_remote();
     let (agent, issue) = (demo_agent(), issue_file());
     let mut arguments = workflow("./durations.git", &issue, &agent);
     arguments.push("--task-id=first-one");
@@ -84,7 +58,7 @@ fn a_workflow_needs_no_configuration_and_ends_with_the_branch() {
 #[test]
 fn a_task_that_fails_ends_its_workflow_with_code_1() {
     let home = Home::new();
-    remote(&home);
+    home.sample_remote();
     let issue = home.write("issue.md", "# Do something\n\nno diff here\n").display().to_string();
     let agent = demo_agent();
     let said = home.run(&workflow("./durations.git", &issue, &agent));
@@ -97,7 +71,7 @@ fn a_task_that_fails_ends_its_workflow_with_code_1() {
 #[test]
 fn a_created_task_is_run_once() {
     let home = Home::new();
-    remote(&home);
+    home.sample_remote();
     let issue = issue_file();
     let arguments = ["create-task", "--repo", "./durations.git", "--issue-file", &issue];
     let id = home.run(&arguments).ok().trim().to_owned();
@@ -118,7 +92,7 @@ fn a_created_task_is_run_once() {
 #[test]
 fn a_workflow_without_an_agent_says_what_to_install() {
     let home = Home::new();
-    remote(&home);
+    home.sample_remote();
     let issue = issue_file();
     let mut command = home.command(&["workflow", "--repo", "./durations.git", "--issue-file", &issue]);
     let output = command.env("PATH", "/usr/bin:/bin").output().unwrap();
@@ -130,7 +104,7 @@ fn a_workflow_without_an_agent_says_what_to_install() {
 
 /// A workflow whose agent works on and on.
 fn endless_workflow(home: &Home) -> Running {
-    remote(home);
+    home.sample_remote();
     let issue = issue_file();
     let agent = "sh -c 'echo at work; exec sleep 600'";
     let mut arguments = workflow("./durations.git", &issue, agent);
@@ -186,7 +160,7 @@ struct Cluster {
 impl Cluster {
     fn start(agent: &str, options: &[&str]) -> Self {
         let home = Home::new();
-        let remote = remote(&home);
+        let remote = home.sample_remote();
         let config = format!("[[repository]]\nmatch = \"demo/durations\"\nurl = \"{}\"\n", remote.display());
         home.write(".config/claude-cluster/config.toml", &config);
         let arguments = ["up", "--listen", "127.0.0.1:0", "--agent-command", agent];

@@ -140,11 +140,12 @@ fn agent(config: &Config) -> Result<(), Problem> {
     )?;
     within("agent.wall_clock_ms", agent.wall_clock_ms, 1, 7 * DAY_MS)?;
     within("agent.inactivity_ms", agent.inactivity_ms, 1, 7 * DAY_MS)?;
-    within("agent.max_turns", agent.max_turns.into(), 1, 100_000)?;
+    within("agent.max_turns", agent.max_turns.into(), 0, 100_000)?;
+
     require(
-        agent.max_budget_usd.is_finite() && agent.max_budget_usd > 0.0,
+        agent.max_budget_usd.is_finite() && agent.max_budget_usd >= 0.0,
         "agent.max_budget_usd",
-        "must be more than 0",
+        "must be a sum of money, or 0 for no limit",
     )?;
     within("test.timeout_ms", config.test.timeout_ms, 1, 7 * DAY_MS)?;
     within("test.rounds_max", config.test.rounds_max.into(), 1, 20)?;
