@@ -82,8 +82,11 @@ impl Up {
                 request = signals.wait(if told.is_none() { Urgency::Drain } else { Urgency::Now }),
                     if told != Some(Urgency::Now) =>
                 {
+                    let steps = if told.is_none() && request.urgency == Urgency::Now { 2 } else { 1 };
+                    for _ in 0..steps {
+                        parts.iter().for_each(Part::terminate);
+                    }
                     told = Some(request.urgency);
-                    parts.iter().for_each(Part::terminate);
                 }
                 ending = endings.recv() => match ending {
                     None => break,
