@@ -29,7 +29,8 @@ const WORKERS_MAX: i64 = 32;
 Examples:
   claude-cluster up
   claude-cluster up --workers 2 --max-tasks 1 --listen 0.0.0.0:8000
-First SIGTERM or Ctrl-C: no new tasks, what runs is finished, then everything ends. Second: tasks are given back at
+
+First SIGTERM or Ctrl-C: no new tasks, what runs is finished, then everything ends. Second: tasks are given back at \
 once. Third: everything is killed. A part that crashes is started again.")]
 pub struct Up {
     /// Worker processes.
