@@ -2,14 +2,22 @@
 //!
 //! Field by field, with defaults and variables: `docs/configuration.md` and `config/default.toml`.
 
+mod check;
+mod dotenv;
+mod error;
 mod load;
+mod schema;
+mod setting;
+mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-pub use load::ConfigError;
+pub use error::ConfigError;
+pub use load::{BUILT_IN, ConfigFile, Loaded, Override, Sources, load};
+pub use setting::Setting;
 
 use crate::{RepositoryName, retry::Backoff};
 

@@ -14,6 +14,7 @@ pub mod state_dir;
 pub mod task;
 pub mod task_id;
 pub mod task_log;
+pub mod telemetry;
 pub mod worker_info;
 
 pub use lifecycle::{Status, TaskRecord};

@@ -35,7 +35,7 @@ pub use error::QueueError;
 pub use events::Event;
 pub use inspect::{Counts, ListPage};
 pub use lease::{Lease, Renewal};
-pub use log::LogEntry;
+pub use log::{AgedLine, LogEntry};
 pub use settle::Settlement;
 pub use sweep::Swept;
 pub use wake::{Waited, WakeHandle, WakeWaiter};

@@ -166,6 +166,7 @@ pub async fn run_held(
     station.told.cancel();
     let lock = state_dir.worker_lock(&node);
     station.close().await;
+    let _ = context.queue.forget_worker(&node).await;
     // One for each run would pile up.
     let _ = std::fs::remove_file(lock);
     end

@@ -1,9 +1,12 @@
 //! Carries what a run tells into the task's log and record.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use shared::{
-    queue::{Lease, Queue},
+    queue::{AgedLine, Lease, Queue},
     task_log::{LogLine, LogStream},
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -24,7 +27,7 @@ pub struct Scribe {
     queue: Queue,
     lease: Lease,
     run: u32,
-    kept: VecDeque<LogLine>,
+    kept: VecDeque<(Instant, LogLine)>,
     dropped: u64,
 }
 
@@ -57,7 +60,7 @@ impl Scribe {
                     self.kept.pop_front();
                     self.dropped += 1;
                 }
-                self.kept.push_back(line);
+                self.kept.push_back((Instant::now(), line));
             }
             Report::Phase(phase) => {
                 let phase = phase.to_string();
@@ -74,11 +77,13 @@ impl Scribe {
         if self.kept.is_empty() {
             return false;
         }
-        let mut batch: Vec<LogLine> = self.kept.iter().take(BATCH_LINES_MAX).cloned().collect();
+        let oldest = self.kept.iter().take(BATCH_LINES_MAX);
+        let mut batch: Vec<AgedLine> =
+            oldest.map(|(at, line)| AgedLine { line: line.clone(), age: at.elapsed() }).collect();
         let taken = batch.len();
         if self.dropped > 0 {
             let text = format!("{} lines were lost while redis was away", self.dropped);
-            batch.insert(0, LogLine::new(LogStream::Engine, &text));
+            batch.insert(0, LogLine::new(LogStream::Engine, &text).into());
         }
         match self.queue.append_log(&self.lease, self.run, &batch).await {
             Ok(()) => {

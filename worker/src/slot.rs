@@ -238,7 +238,7 @@ async fn tell(context: &SlotContext, lease: &Lease, run: u32, settlement: Settle
     };
     tracing::info!(task = %lease.id, ?settlement, "{text}");
     let line = LogLine::new(LogStream::Engine, &text);
-    if let Err(error) = context.queue.append_log(lease, run, &[line]).await {
+    if let Err(error) = context.queue.append_log(lease, run, &[line.into()]).await {
         tracing::debug!(%error, task = %lease.id, "the last log line was lost");
     }
 }

@@ -3,20 +3,19 @@
 use nix::sys::signal::Signal;
 use shared::Status;
 
-use crate::pc::{Cluster, LONG, TIGHT, agents, let_go, until};
+use crate::pc::{Cluster, LONG, TIGHT, let_go, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_s_task_is_finished_by_another_and_nothing_of_the_first_is_left() {
     let cluster = Cluster::new(TIGHT);
     let first = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    cluster.begun(&first).await;
+    cluster.begun(&first, &id).await;
     let second = cluster.start("pc-2", "w2");
     first.signal(Signal::SIGKILL);
     let killed_at = std::time::Instant::now();
-    let tree = cluster.begun(&second).await;
+    let tree = cluster.begun(&second, &id).await;
     println!("restarted after {:?} with a lease of {} ms", killed_at.elapsed(), TIGHT.0);
-    assert_eq!(agents(&cluster.marker).iter().filter(|pid| **pid == 0).count(), 0);
     let_go(&tree);
     let record = cluster.settled(&id).await;
     assert_eq!((record.runs, record.lost, record.attempts), (2, 1, 0));
@@ -31,10 +30,10 @@ async fn a_frozen_worker_that_wakes_up_after_its_task_was_taken_publishes_nothin
     let cluster = Cluster::new(TIGHT);
     let frozen = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    let its_tree = cluster.begun(&frozen).await;
+    let its_tree = cluster.begun(&frozen, &id).await;
     frozen.signal(Signal::SIGSTOP);
     let second = cluster.start("pc-2", "w2");
-    let tree = cluster.begun(&second).await;
+    let tree = cluster.begun(&second, &id).await;
     let fence = match cluster.record(&id).await.status {
         Status::Active { worker, fence, .. } if worker == "w2" => fence,
         other => panic!("active at w2, not {other:?}"),
@@ -57,7 +56,7 @@ async fn a_worker_frozen_for_less_than_it_takes_others_to_notice_goes_on() {
     let cluster = Cluster::new(TIGHT);
     let pc = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    let tree = cluster.begun(&pc).await;
+    let tree = cluster.begun(&pc, &id).await;
     pc.signal(Signal::SIGSTOP);
     // Longer than the lease, and nobody else is there: when it wakes, its task is still its own.
     until("the lease has run out", || async {
@@ -79,7 +78,7 @@ async fn a_redis_that_is_killed_and_restarted_makes_no_living_worker_lose_its_ta
     let mut cluster = Cluster::new(TIGHT);
     let first = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    let tree = cluster.begun(&first).await;
+    let tree = cluster.begun(&first, &id).await;
     let second = cluster.start("pc-2", "w2");
     until("the second is there", || async { second.log().contains("worker is ready").then_some(()) }).await;
     cluster.redis.kill().unwrap();
@@ -96,13 +95,10 @@ async fn a_redis_that_is_killed_and_restarted_makes_no_living_worker_lose_its_ta
     assert!(matches!(record.status, Status::Completed { .. }), "{record:?}");
     // Both work on.
     let next = cluster.enqueue("b").await;
-    let tree = until("one of them has begun", || async {
-        [&first, &second].into_iter().find_map(|pc| {
-            let runs = std::fs::read_dir(pc.state.join("claude-cluster/workspaces")).ok()?;
-            runs.flatten().map(|run| run.path().join("tree")).find(|tree| tree.join("begun").exists())
-        })
-    })
-    .await;
+    let tree = tokio::select! {
+        tree = cluster.begun(&first, &next) => tree,
+        tree = cluster.begun(&second, &next) => tree,
+    };
     let_go(&tree);
     assert!(matches!(cluster.settled(&next).await.status, Status::Completed { .. }));
     cluster.no_agent_left().await;
@@ -114,14 +110,15 @@ async fn a_worker_restarted_on_its_host_gets_its_task_back_at_once_and_no_agent_
     let cluster = Cluster::new(LONG);
     let mut first = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    cluster.begun(&first).await;
+    cluster.begun(&first, &id).await;
     first.signal(Signal::SIGKILL);
     first.ended().await;
     cluster.no_agent_left().await;
     let again = cluster.start("pc-1", "w1");
+    cluster.claimed_times(&id, 2).await;
     until("the second run is claimed", || async { (cluster.record(&id).await.runs == 2).then_some(()) })
         .await;
-    let tree = cluster.begun(&again).await;
+    let tree = cluster.begun(&again, &id).await;
     let_go(&tree);
     let record = cluster.settled(&id).await;
     assert_eq!((record.runs, record.lost), (2, 1));
@@ -132,9 +129,10 @@ async fn a_worker_restarted_on_its_host_gets_its_task_back_at_once_and_no_agent_
 async fn a_task_that_kills_its_worker_each_time_is_poison_after_three() {
     let cluster = Cluster::new(LONG);
     let id = cluster.enqueue("a").await;
-    for _ in 0..3 {
+    for life in 1..=3 {
         let mut pc = cluster.start("pc-1", "w1");
-        cluster.begun(&pc).await;
+        cluster.claimed_times(&id, life).await;
+        cluster.begun(&pc, &id).await;
         pc.signal(Signal::SIGKILL);
         pc.ended().await;
         cluster.no_agent_left().await;

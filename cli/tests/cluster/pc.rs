@@ -14,7 +14,7 @@ use nix::{
 };
 use shared::{Status, TaskId, TaskRecord, TaskSpec, config::Config, queue::Queue};
 use tempfile::TempDir;
-use testkit::{RedisServer, git::Remote};
+use testkit::{RedisServer, git::GitRemote};
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub const LONG: (u64, u64, u64) = (600_000, 500, 300);
 
 pub struct Cluster {
     pub redis: RedisServer,
-    pub remote: Remote,
+    pub remote: GitRemote,
     pub dir: TempDir,
     pub queue: Queue,
     /// Stands in the command line of every agent of this cluster.
@@ -51,8 +51,9 @@ impl Cluster {
 
     pub fn with_agent(times: (u64, u64, u64), agent_script: &str) -> Self {
         let redis = RedisServer::start().expect("redis-server starts");
-        let remote = Remote::create(&[("Makefile", "test:\n\ttest -e README\n"), ("README", "sample\n")])
-            .expect("a git remote");
+        let remote =
+            GitRemote::with_files(&[("Makefile", "test:\n\ttest -e README\n"), ("README", "sample\n")])
+                .expect("a git remote");
         let dir = tempfile::Builder::new().prefix("ccc-").tempdir_in("/tmp").expect("a directory");
         let marker = format!("agent-of-{}", TaskId::generate());
         let agent = dir.path().join(&marker);
@@ -114,8 +115,9 @@ impl Cluster {
         spec.id
     }
 
+    /// The record, also from a Redis that has just come back.
     pub async fn record(&self, id: &TaskId) -> TaskRecord {
-        self.queue.task(id).await.expect("redis answers").expect("the task exists")
+        until("redis answers", || async { self.queue.task(id).await.ok() }).await.expect("the task exists")
     }
 
     /// Waits until the task is settled and returns its record.
@@ -126,14 +128,21 @@ impl Cluster {
         .await
     }
 
-    /// Waits until the agent of a run on `pc` has begun; returns the run's tree.
-    pub async fn begun(&self, pc: &Pc) -> PathBuf {
+    /// Waits until the agent of the task's present run has begun on `pc`; returns the run's tree. What earlier
+    /// runs have left there does not count.
+    pub async fn begun(&self, pc: &Pc, id: &TaskId) -> PathBuf {
         let root = pc.state.join("claude-cluster/workspaces");
-        until("an agent has begun", || async {
-            let runs = fs::read_dir(&root).ok()?;
-            runs.flatten().map(|run| run.path().join("tree")).find(|tree| tree.join("begun").exists())
+        until("the agent has begun", || async {
+            let Status::Active { fence, .. } = self.record(id).await.status else { return None };
+            let tree = root.join(format!("{id}-{fence}")).join("tree");
+            tree.join("begun").exists().then_some(tree)
         })
         .await
+    }
+
+    /// Waits until the task has been claimed so many times: until then a dead worker's run is the present one.
+    pub async fn claimed_times(&self, id: &TaskId, runs: u32) {
+        until("the task is claimed", || async { (self.record(id).await.runs == runs).then_some(()) }).await;
     }
 
     /// Waits until no process of any agent of this cluster is left.
@@ -200,11 +209,11 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
 pub fn agents(marker: &str) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("/proc").flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let marked = pids.filter(|pid| {
+    let has_marker = |pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(marker)
-    });
-    marked.collect()
+    };
+    pids.filter(has_marker).collect()
 }
 
 /// Begins, leaves a process behind that outlives its group, and works when it is let go.

@@ -32,7 +32,7 @@ async fn no_secret_is_in_reach_of_an_agent_nor_in_arguments_logs_workspace_or_gi
     fs::write(state.join("claude-cluster/webhook-secret"), "canary-secret-file").unwrap();
     let pc = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    let tree = cluster.begun(&pc).await;
+    let tree = cluster.begun(&pc, &id).await;
     for pid in agents(&cluster.marker) {
         for file in ["cmdline", "environ"] {
             let text = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default())

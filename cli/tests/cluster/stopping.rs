@@ -10,7 +10,7 @@ async fn sigterm_lets_the_running_task_end_and_claims_nothing_new() {
     let cluster = Cluster::new(LONG);
     let mut pc = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    let tree = cluster.begun(&pc).await;
+    let tree = cluster.begun(&pc, &id).await;
     pc.signal(Signal::SIGTERM);
     until("it drains", || async { pc.log().contains("draining").then_some(()) }).await;
     let waiting = cluster.enqueue("b").await;
@@ -26,7 +26,7 @@ async fn a_second_sigterm_gives_the_task_back_uncounted_and_leaves_no_process() 
     let cluster = Cluster::new(LONG);
     let mut pc = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    cluster.begun(&pc).await;
+    cluster.begun(&pc, &id).await;
     pc.signal(Signal::SIGTERM);
     until("it drains", || async { pc.log().contains("draining").then_some(()) }).await;
     pc.signal(Signal::SIGTERM);
@@ -43,7 +43,7 @@ async fn a_cancel_kills_the_whole_process_tree_and_publishes_nothing() {
     let cluster = Cluster::new(LONG);
     let pc = cluster.start("pc-1", "w1");
     let id = cluster.enqueue("a").await;
-    cluster.begun(&pc).await;
+    cluster.begun(&pc, &id).await;
     assert_eq!(cluster.queue.cancel(&id, "ada").await.unwrap(), CancelAnswer::Requested);
     let record = cluster.settled(&id).await;
     assert!(matches!(&record.status, Status::Cancelled { reason, .. } if reason == "ada"));

@@ -76,6 +76,17 @@ impl Queue {
         Ok(removed == 1)
     }
 
+    /// Strikes a node off the roll: one that was made for a single run is not told of as offline.
+    pub async fn forget_worker(&self, node: &str) -> Result<(), QueueError> {
+        let key = self.keys().workers();
+        self.inner
+            .connections
+            .run(async |mut connection| {
+                redis::cmd("ZREM").arg(&key).arg(node).query_async(&mut connection).await
+            })
+            .await
+    }
+
     /// Removes whatever beat this node has, its process being proven dead by the lock of its host.
     pub async fn bury(&self, node: &str) -> Result<bool, QueueError> {
         self.leave(node, "*").await

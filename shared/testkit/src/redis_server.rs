@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::Write,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -13,16 +15,22 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tempfile::TempDir;
 
 /// How long a server may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Ends the server and removes its directory when the test process is gone, however it went: a server kept in
+/// a static is never dropped. Reads the server's id whenever it changes; the end of the input is the end of the
+/// test.
+const GUARD: &str =
+    "while read -r pid; do last=$pid; done; [ -n \"$last\" ] && kill -9 \"$last\"; rm -rf \"$0\"";
+
 /// A running redis-server with AOF (`always`) and `noeviction`; killed when dropped.
 pub struct RedisServer {
-    dir: TempDir,
+    dir: PathBuf,
     child: Option<Child>,
     extra_args: Vec<String>,
+    guard: Child,
 }
 
 impl RedisServer {
@@ -34,9 +42,18 @@ impl RedisServer {
     /// Starts a server with further arguments, such as `["--maxmemory", "10mb"]`.
     pub fn start_with(extra_args: &[&str]) -> Result<Self> {
         // Short: a unix socket's path holds 107 bytes at most.
-        let dir = tempfile::Builder::new().prefix("ccc-").tempdir_in("/tmp")?;
+        let dir = tempfile::Builder::new().prefix("ccc-").tempdir_in("/tmp")?.keep();
         let extra_args = extra_args.iter().map(ToString::to_string).collect();
-        let mut server = Self { dir, child: None, extra_args };
+        // A group of its own: an interrupt from the terminal ends the tests first, then this.
+        let guard = Command::new("sh")
+            .args(["-c", GUARD])
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        let mut server = Self { dir, child: None, extra_args, guard };
         server.spawn()?;
         Ok(server)
     }
@@ -47,11 +64,11 @@ impl RedisServer {
     }
 
     pub fn socket(&self) -> PathBuf {
-        self.dir.path().join("redis.sock")
+        self.dir.join("redis.sock")
     }
 
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -78,6 +95,7 @@ impl RedisServer {
         if let Some(mut child) = self.child.take() {
             child.kill()?;
             child.wait()?;
+            self.tell_guard("")?;
         }
         Ok(())
     }
@@ -106,14 +124,14 @@ impl RedisServer {
 
     fn spawn(&mut self) -> Result<()> {
         let socket = self.socket();
-        let log = fs::File::create(self.dir.path().join("redis.log"))?;
+        let log = fs::File::create(self.dir.join("redis.log"))?;
         let mut child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
             .args(["--maxmemory-policy", "noeviction", "--unixsocketperm", "600", "--daemonize", "no"])
             .arg("--unixsocket")
             .arg(&socket)
             .arg("--dir")
-            .arg(self.dir.path())
+            .arg(&self.dir)
             .args(&self.extra_args)
             .env_clear()
             .stdin(Stdio::null())
@@ -126,17 +144,25 @@ impl RedisServer {
             if child.try_wait()?.is_some() || Instant::now() > deadline {
                 let _ = child.kill();
                 let _ = child.wait();
-                bail!("{}", fs::read_to_string(self.dir.path().join("redis.log"))?);
+                bail!("{}", fs::read_to_string(self.dir.join("redis.log"))?);
             }
             thread::sleep(Duration::from_millis(5));
         }
+        self.tell_guard(&child.id().to_string())?;
         self.child = Some(child);
         Ok(())
+    }
+
+    fn tell_guard(&mut self, pid: &str) -> Result<()> {
+        let input = self.guard.stdin.as_mut().context("the guard has an input")?;
+        Ok(writeln!(input, "{pid}")?)
     }
 }
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
         let _ = self.kill();
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{
     Failure, FailureClass, Outcome, Priority, Status, TaskSpec,
     outcome::TestsSummary,
-    queue::{CancelAnswer, ClaimHeld, Enqueued, ReleaseHeldAnswer, Renewal, Settlement},
+    queue::{AgedLine, CancelAnswer, ClaimHeld, Enqueued, ReleaseHeldAnswer, Renewal, Settlement},
     task_log::{LogLine, LogStream},
 };
 
@@ -280,7 +280,7 @@ async fn the_log_is_read_from_a_cursor_and_ends_some_day() {
     let s = Setting::new();
     let id = s.enqueued("a").await;
     let claimed = s.claimed(&holder("w1")).await;
-    let line = |text: &str| LogLine::new(LogStream::Agent, text);
+    let line = |text: &str| AgedLine::from(LogLine::new(LogStream::Agent, text));
     s.queue.append_log(&claimed.lease, 1, &[line("one"), line("two")]).await.unwrap();
     let first = s.queue.read_log(&id, None, 1).await.unwrap();
     assert_eq!(first[0].line.text, "one");

@@ -40,7 +40,12 @@ impl Reporter {
     }
 
     pub(crate) async fn took(&self, (phase, since): (Phase, Instant)) {
-        self.engine(&format!("{phase} took {:.1} s", since.elapsed().as_secs_f64())).await;
+        let took = since.elapsed();
+        let text = match took.as_secs() {
+            0 => format!("{phase} took {} ms", took.as_millis()),
+            _ => format!("{phase} took {:.1} s", took.as_secs_f64()),
+        };
+        self.engine(&text).await;
     }
 
     /// A decision of the engine. These few lines are not counted against the bound.

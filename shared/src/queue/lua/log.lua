@@ -1,10 +1,13 @@
 -- log: appends lines to a task's log. The life of the whole log starts anew with every append, so that a late
 -- line of a settled task cannot leave a log that never ends.
--- ARGV    1 id, 2 most lines, 3 life in ms, 4 run, then stream, text ...
+-- ARGV    1 id, 2 most lines, 3 life in ms, 4 run, then age in ms, stream, text ...
 -- returns how many lines were appended
+-- Lines travel in batches: `at` says when each came to be, by Redis' clock.
 local key = LOG .. ARGV[1]
-for i = 5, #ARGV, 2 do
-  redis.call('XADD', key, 'MAXLEN', '~', ARGV[2], '*', 'run', ARGV[4], 'stream', ARGV[i], 'text', ARGV[i + 1])
+local ms = now()
+for i = 5, #ARGV, 3 do
+  redis.call('XADD', key, 'MAXLEN', '~', ARGV[2], '*', 'at', int(ms - ARGV[i]), 'run', ARGV[4],
+    'stream', ARGV[i + 1], 'text', ARGV[i + 2])
 end
 redis.call('PEXPIRE', key, ARGV[3])
-return (#ARGV - 4) / 2
+return (#ARGV - 4) / 3

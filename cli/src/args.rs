@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command::{
+    agents::Agents, cancel::Cancel, config_show::ConfigCommand, create_task::CreateTask, ingest::Ingest,
+    logs::Logs, run_task::RunTask, setup::Setup, status::Status, up::Up, worker::Worker, workflow::Workflow,
+};
+/// GitHub issues become pull requests on the PCs that a team has to spare.
+#[derive(Debug, Parser)]
+#[command(name = "claude-cluster", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the task failed, 2 command line, 3 configuration, 4 a program is missing, 5 Redis,
+6 no such task, 7 the task was cancelled, 8 wrong state, 70 internal error, 128+N ended by signal N.
+With no redis.url configured, a private redis-server of this user is joined, or started and ended with the command.";
+
+/// Options that every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// A configuration file on top of /etc/claude-cluster and ~/.config/claude-cluster.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// error, warn, info, debug, trace, or a filter such as info,worker=debug.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// The process that this one is a part of.
+    #[arg(long, global = true, hide = true, value_name = "PID")]
+    pub part_of: Option<i32>,
+}
+
+impl Global {
+    /// As arguments of another process of this program.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        if let Some(config) = &self.config {
+            arguments.extend([OsString::from("--config"), config.clone().into()]);
+        }
+        arguments.extend(self.log_level.iter().map(|level| format!("--log-level={level}").into()));
+        arguments.extend(self.log_format.iter().map(|format| format!("--log-format={format}").into()));
+        arguments
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything on this machine: private Redis, webhook ingester and workers.
+    Up(Up),
+    /// Take GitHub's webhooks.
+    Ingest(Ingest),
+    /// Claim tasks and run them.
+    Worker(Worker),
+    /// Run one issue from its text to the pushed branch.
+    Workflow(Workflow),
+    /// Run a task that `create-task` made.
+    RunTask(RunTask),
+    /// Make a task that waits until `run-task` runs it, or put one into the queue.
+    CreateTask(CreateTask),
+    /// Show what waits, runs and is done, or one task.
+    Status(Status),
+    /// List the workers, and the specialties that there are.
+    Agents(Agents),
+    /// Show what a task's agent and tests print.
+    Logs(Logs),
+    /// Cancel a task; a running one is killed.
+    Cancel(Cancel),
+    /// Check this machine and say how to mend what is missing.
+    Setup(Setup),
+    /// Look at the configuration.
+    Config(ConfigCommand),
+}

@@ -1,0 +1,75 @@
+//! `agents`: who works, on what, and how they are.
+
+use clap::Args;
+use shared::{lifecycle::UnixMs, worker_info::WorkerState};
+
+use crate::{
+    args::Global,
+    clock,
+    embedded_redis::Need,
+    error::CommandError,
+    render,
+    session::{Log, Session},
+};
+
+#[derive(Debug, Args)]
+pub struct Agents {
+    #[arg(long)]
+    json: bool,
+}
+
+impl Agents {
+    pub async fn run(self, global: &Global) -> Result<(), CommandError> {
+        let session = Session::start(global, Vec::new(), Log::OneShot)?;
+        let connection = session.connect(Need::Read)?;
+        let workers = connection.queue.workers().await;
+        connection.close();
+        let workers = workers?;
+        if self.json {
+            return render::json(&workers);
+        }
+        if workers.is_empty() {
+            return render::line(
+                "no worker has been here within a day; start one with `claude-cluster worker`",
+            );
+        }
+        let heading = ["WORKER", "STATUS", "SLOTS", "SPECIALTIES", "AGENT", "SANDBOX", "LAST BEAT"];
+        let mut rows = vec![heading.map(str::to_owned).to_vec()];
+        rows.extend(workers.iter().map(|worker| row(worker, clock::now())));
+        render::table(&rows)
+    }
+}
+
+fn row(worker: &WorkerState, now: UnixMs) -> Vec<String> {
+    match worker {
+        WorkerState::Online(info) => {
+            let status = match info.suspended_until {
+                Some(until) if until > now => format!("suspended until {} UTC", render::clock(until)),
+                _ if info.draining => "draining".to_owned(),
+                _ => "online".to_owned(),
+            };
+            let specialties: Vec<&str> = info.specialties.iter().map(shared::Specialty::as_str).collect();
+            vec![
+                info.id.clone(),
+                status,
+                format!("{}/{}", info.running.len(), info.slots),
+                specialties.join(","),
+                info.agent.clone(),
+                info.sandbox.clone(),
+                render::ago(info.beat_at, now),
+            ]
+        }
+        WorkerState::Offline { id, last_beat_at } => {
+            let unknown = || "-".to_owned();
+            vec![
+                id.clone(),
+                "offline".to_owned(),
+                unknown(),
+                unknown(),
+                unknown(),
+                unknown(),
+                render::ago(*last_beat_at, now),
+            ]
+        }
+    }
+}

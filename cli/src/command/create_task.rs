@@ -1,0 +1,72 @@
+//! `create-task`: a task that waits for `run-task`, or goes into the queue at once.
+
+use clap::Args;
+use shared::{
+    TaskSpec,
+    queue::{Enqueued, IssueEnqueued, Queue},
+};
+
+use crate::{
+    args::Global,
+    embedded_redis::Need,
+    error::CommandError,
+    render,
+    session::{Log, Session},
+    task_args::TaskArgs,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  claude-cluster create-task --repo owner/name --issue-file issue.md
+  gh issue view 42 --json title,body,labels,number | claude-cluster create-task --repo owner/name --issue-file -
+Prints the task's id; run it with `claude-cluster run-task ID`.")]
+pub struct CreateTask {
+    #[command(flatten)]
+    task: TaskArgs,
+    /// Put it into the queue, for any worker of its specialty.
+    #[arg(long)]
+    enqueue: bool,
+    #[arg(long)]
+    json: bool,
+}
+
+impl CreateTask {
+    pub async fn run(self, global: &Global) -> Result<(), CommandError> {
+        let session = Session::start(global, Vec::new(), Log::OneShot)?;
+        let spec = self.task.spec(session.config())?;
+        let connection = session.connect(Need::Use)?;
+        let result = self.admit(&connection.queue, &spec).await;
+        connection.close();
+        let status = result?;
+        if self.json {
+            let answer = serde_json::json!({
+                "task_id": spec.id, "status": status, "specialty": spec.specialty, "priority": spec.priority,
+            });
+            return render::json(&answer);
+        }
+        render::line(spec.id.as_str())
+    }
+
+    async fn admit(&self, queue: &Queue, spec: &TaskSpec) -> Result<&'static str, CommandError> {
+        if self.enqueue && spec.issue.is_some() {
+            return match queue.enqueue_issue(spec, None).await? {
+                IssueEnqueued::Created => Ok("pending"),
+                IssueEnqueued::Duplicate { task } | IssueEnqueued::Delivered { task } => {
+                    Err(CommandError::WrongState(format!("the issue already has an active task: {task}")))
+                }
+            };
+        }
+        let (status, admitted) = if self.enqueue {
+            ("pending", queue.enqueue(spec).await?)
+        } else {
+            ("held", queue.hold(spec).await?)
+        };
+        match admitted {
+            Enqueued::Created => Ok(status),
+            Enqueued::Exists { .. } => {
+                Err(CommandError::WrongState(format!("a task with the id {} exists already", spec.id)))
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! `status`: how many tasks are where, or all about one.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use shared::{
+    Specialty, TaskId, TaskRecord,
+    lifecycle::{Status as TaskStatus, UnixMs},
+    queue::{Counts, Queue},
+    worker_info::WorkerState,
+};
+
+use super::task_id;
+use crate::{
+    args::Global,
+    clock,
+    embedded_redis::Need,
+    error::CommandError,
+    phase_times::{self, PhaseTime},
+    render,
+    session::{Log, Session},
+};
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One task instead of the whole cluster.
+    #[arg(long, value_name = "ID", value_parser = task_id)]
+    task_id: Option<TaskId>,
+    #[arg(long)]
+    json: bool,
+}
+
+/// One specialty's line.
+#[derive(Serialize)]
+struct Line {
+    specialty: Specialty,
+    #[serde(flatten)]
+    counts: Counts,
+    /// Online workers that take its tasks.
+    workers: usize,
+    /// Why what waits does not run, where that is known.
+    waits: Option<&'static str>,
+}
+
+impl Status {
+    pub async fn run(self, global: &Global) -> Result<(), CommandError> {
+        let session = Session::start(global, Vec::new(), Log::OneShot)?;
+        let connection = session.connect(Need::Read)?;
+        let result = match &self.task_id {
+            Some(id) => self.one(&connection.queue, id).await,
+            None => self.all(&connection.queue).await,
+        };
+        connection.close();
+        result
+    }
+
+    async fn one(&self, queue: &Queue, id: &TaskId) -> Result<(), CommandError> {
+        let record = queue.task(id).await?.ok_or_else(|| CommandError::NoSuchTask(id.clone()))?;
+        if self.json {
+            return render::json(&record);
+        }
+        let waits = match &record.status {
+            TaskStatus::Pending => waiting_reason(queue, &record.specialty).await?,
+            _ => None,
+        };
+        let mut lines = describe(&record, clock::now());
+        lines.extend(waits.map(|reason| ("waits because", reason.to_owned())));
+        lines.extend(phase_line(&phase_times::read(queue, &record).await?));
+        print_lines(lines)
+    }
+
+    async fn all(&self, queue: &Queue) -> Result<(), CommandError> {
+        let workers = queue.workers().await?;
+        let mut lines = Vec::new();
+        for specialty in queue.specialties().await? {
+            let counts = queue.counts(&specialty).await?;
+            let online = online_for(&workers, &specialty);
+            let waits = reason(&counts, online);
+            lines.push(Line { specialty, counts, workers: online, waits });
+        }
+        if self.json {
+            let online = workers.iter().filter(|w| matches!(w, WorkerState::Online(_))).count();
+            return render::json(&serde_json::json!({ "workers_online": online, "specialties": lines }));
+        }
+        if lines.is_empty() {
+            return render::line(
+                "no task yet; make one with `claude-cluster create-task`, or send a webhook",
+            );
+        }
+        let heading = [
+            "SPECIALTY",
+            "WORKERS",
+            "HELD",
+            "PENDING",
+            "ACTIVE",
+            "DELAYED",
+            "COMPLETED",
+            "FAILED",
+            "CANCELLED",
+        ];
+        let mut rows = vec![heading.map(str::to_owned).to_vec()];
+        rows.extend(lines.iter().map(Line::row));
+        render::table(&rows)?;
+        for line in &lines {
+            if let Some(reason) = line.waits {
+                render::line(format!(
+                    "{}: {} pending because {reason}",
+                    line.specialty, line.counts.pending
+                ))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Line {
+    fn row(&self) -> Vec<String> {
+        let c = &self.counts;
+        let numbers = [c.held, c.pending, c.active, c.delayed, c.completed, c.failed, c.cancelled];
+        let mut row = vec![self.specialty.to_string(), self.workers.to_string()];
+        row.extend(numbers.map(|number| number.to_string()));
+        row
+    }
+}
+
+async fn waiting_reason(queue: &Queue, specialty: &Specialty) -> Result<Option<&'static str>, CommandError> {
+    let counts = queue.counts(specialty).await?;
+    let workers = queue.workers().await?;
+    Ok(reason(&counts, online_for(&workers, specialty)))
+}
+
+fn reason(counts: &Counts, workers: usize) -> Option<&'static str> {
+    match (counts.pending, counts.paused, workers) {
+        (0, _, _) => None,
+        (_, true, _) => Some("its specialty is paused"),
+        (_, false, 0) => Some("no worker that is online takes its specialty"),
+        _ => Some("the workers of its specialty are busy"),
+    }
+}
+
+fn online_for(workers: &[WorkerState], specialty: &Specialty) -> usize {
+    let takes = |worker: &&WorkerState| match worker {
+        WorkerState::Online(info) => info.specialties.contains(specialty),
+        WorkerState::Offline { .. } => false,
+    };
+    workers.iter().filter(takes).count()
+}
+
+/// Prints lines of name and value.
+pub fn print_lines(lines: Vec<(&'static str, String)>) -> Result<(), CommandError> {
+    let rows: Vec<_> = lines.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
+    render::table(&rows)
+}
+
+/// All phases on one line.
+pub fn phase_line(times: &[PhaseTime]) -> Option<(&'static str, String)> {
+    let parts: Vec<String> =
+        times.iter().map(|time| format!("{} {}", time.phase, render::duration(time.duration()))).collect();
+    (!parts.is_empty()).then(|| ("times", parts.join(", ")))
+}
+
+/// A task as lines of name and value.
+pub fn describe(record: &TaskRecord, now: UnixMs) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("task", record.id.to_string()),
+        ("status", record.status.name().to_owned()),
+        ("title", record.title.clone()),
+        ("repository", record.repository.to_string()),
+    ];
+    lines.extend(record.issue.map(|number| ("issue", format!("#{number}"))));
+    lines.push(("specialty", record.specialty.to_string()));
+    lines.push(("priority", record.priority.to_string()));
+    lines.push(("created", render::ago(record.created_at, now)));
+    lines.push((
+        "runs",
+        format!("{} ({} transient failures, {} lost workers)", record.runs, record.attempts, record.lost),
+    ));
+    lines.extend(details(&record.status, record.created_at, now));
+    lines
+}
+
+fn details(status: &TaskStatus, created_at: UnixMs, now: UnixMs) -> Vec<(&'static str, String)> {
+    let after = |finished_at: UnixMs| {
+        let length = render::duration(Duration::from_millis(finished_at.saturating_sub(created_at)));
+        ("ended", format!("{}, {length} after it was created", render::ago(finished_at, now)))
+    };
+    match status {
+        TaskStatus::Held | TaskStatus::Pending => Vec::new(),
+        TaskStatus::Active { worker, claimed_at, phase, cancel_requested, .. } => {
+            let mut lines = vec![
+                ("worker", worker.clone()),
+                ("claimed", render::ago(*claimed_at, now)),
+                ("phase", phase.clone()),
+            ];
+            if *cancel_requested {
+                lines.push(("cancel", "requested".to_owned()));
+            }
+            lines
+        }
+        TaskStatus::Delayed { due_at } => {
+            let wait = render::duration(Duration::from_millis(due_at.saturating_sub(now)));
+            vec![("retried", format!("in {wait}"))]
+        }
+        TaskStatus::Completed { finished_at, result } => {
+            let mut lines = vec![after(*finished_at), ("outcome", result.outcome.clone())];
+            let optional = [
+                ("branch", &result.branch),
+                ("commit", &result.commit),
+                ("url", &result.url),
+                ("tests", &result.tests),
+                ("answer", &result.message),
+            ];
+            lines.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+            lines
+        }
+        TaskStatus::Failed { finished_at, class, message, branch } => {
+            let mut lines = vec![after(*finished_at), ("failure", format!("{class}: {message}"))];
+            lines.extend(branch.clone().map(|branch| ("branch", branch)));
+            lines
+        }
+        TaskStatus::Cancelled { finished_at, reason } => {
+            vec![after(*finished_at), ("reason", reason.clone())]
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The commands as a user runs them: the real program, a home of its own, nothing of the caller's environment.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod configuration;
+mod home;
+mod private_redis;
+mod reading;
+mod running;

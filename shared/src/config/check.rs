@@ -1,0 +1,185 @@
+//! Values that have the right kind and still make no sense.
+
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use super::{Config, ConfigError, Driver, Setting, load::BUILT_IN, schema::bad};
+use crate::{RepositoryName, Specialty, telemetry};
+
+/// Most tasks at a time that one worker takes.
+pub const MAX_TASKS_MAX: u32 = 64;
+
+/// Longest node id, in bytes.
+const NODE_ID_BYTES_MAX: usize = 64;
+
+/// A day, in milliseconds: no single wait is longer.
+const DAY_MS: u64 = 86_400_000;
+
+/// Refuses what no process should start with; blames the layer that set it.
+pub(super) fn check(config: &Config, settings: &[Setting]) -> Result<(), ConfigError> {
+    let Err((key, problem)) = problems(config) else { return Ok(()) };
+    let origin = settings.iter().find(|setting| setting.key == key).map_or(BUILT_IN, |s| &s.origin);
+    Err(bad(origin, &key, &problem))
+}
+
+type Problem = (String, String);
+
+fn problem<T>(key: &str, text: impl Into<String>) -> Result<T, Problem> {
+    Err((key.to_owned(), text.into()))
+}
+
+fn require(condition: bool, key: &str, text: &str) -> Result<(), Problem> {
+    if condition { Ok(()) } else { problem(key, text) }
+}
+
+fn within(key: &str, value: u64, min: u64, max: u64) -> Result<(), Problem> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    problem(key, format!("must be between {min} and {max}, not {value}"))
+}
+
+fn problems(config: &Config) -> Result<(), Problem> {
+    redis(config)?;
+    queue(config)?;
+    intake(config)?;
+    worker(config)?;
+    agent(config)?;
+    repositories(config)?;
+    telemetry::filter(&config.log.level)
+        .map(drop)
+        .or_else(|error| problem("log.level", format!("cannot be used: {error}")))
+}
+
+fn redis(config: &Config) -> Result<(), Problem> {
+    let url = config.redis.url.expose_secret();
+    let known = ["redis://", "rediss://", "unix:///", "redis+unix:///"].iter().any(|s| url.starts_with(s));
+    require(url.is_empty() || known, "redis.url", "must begin with redis://, rediss:// or unix:///")?;
+    let prefix = &config.redis.prefix;
+    let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    require(
+        plain && (1..=32).contains(&prefix.len()),
+        "redis.prefix",
+        "must be 1 to 32 of A-Z a-z 0-9 . _ -",
+    )?;
+    within("redis.connect_timeout_ms", config.redis.connect_timeout_ms, 10, DAY_MS)?;
+    within("redis.response_timeout_ms", config.redis.response_timeout_ms, 10, DAY_MS)?;
+    within("redis.pool_size", config.redis.pool_size as u64, 1, 1_000)
+}
+
+fn queue(config: &Config) -> Result<(), Problem> {
+    let queue = &config.queue;
+    within("queue.beat_ms", queue.beat_ms, 50, DAY_MS)?;
+    within("queue.sweep_ms", queue.sweep_ms, 50, DAY_MS)?;
+    within("queue.lease_ms", queue.lease_ms, 100, DAY_MS)?;
+    if queue.lease_ms <= 2 * queue.beat_ms {
+        let text = format!(
+            "must be more than twice queue.beat_ms, so that one lost beat loses no task: {} is not more than 2 x {}",
+            queue.lease_ms, queue.beat_ms
+        );
+        return problem("queue.lease_ms", text);
+    }
+    within("queue.outage_grace_ms", queue.outage_grace_ms, 0, DAY_MS)?;
+    within("queue.lost_workers_max", queue.lost_workers_max.into(), 1, 1_000)?;
+    within("queue.attempts_max", queue.attempts_max.into(), 1, 1_000)?;
+    within("queue.retry_base_ms", queue.retry_base_ms, 1, DAY_MS)?;
+    within("queue.retry_cap_ms", queue.retry_cap_ms, queue.retry_base_ms, DAY_MS)?;
+    for (key, value) in [
+        ("queue.finished_count_max", queue.finished_count_max),
+        ("queue.finished_age_hours", queue.finished_age_hours),
+        ("queue.events_count_max", queue.events_count_max),
+        ("queue.log_lines_max", queue.log_lines_max),
+        ("queue.log_ttl_hours", queue.log_ttl_hours),
+        ("queue.delivery_ttl_hours", queue.delivery_ttl_hours),
+    ] {
+        within(key, value, 1, 10_000_000)?;
+    }
+    Ok(())
+}
+
+fn intake(config: &Config) -> Result<(), Problem> {
+    within("ingest.body_bytes_max", config.ingest.body_bytes_max, 1_024, 100 * 1024 * 1024)?;
+    require(!config.github.trigger_label.trim().is_empty(), "github.trigger_label", "must not be empty")?;
+    absolute("classify.terms_file", &config.classify.terms_file)
+}
+
+fn worker(config: &Config) -> Result<(), Problem> {
+    let worker = &config.worker;
+    // The node id names a lock file and a consumer.
+    let plain = worker.node_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    require(
+        plain && worker.node_id.len() <= NODE_ID_BYTES_MAX && !worker.node_id.starts_with(['.', '-']),
+        "worker.node_id",
+        "must be at most 64 of A-Z a-z 0-9 . _ - and not begin with '.' or '-'",
+    )?;
+    require(
+        !worker.specialties.is_empty(),
+        "worker.specialties",
+        "must name one at least; \"all\" takes every stream",
+    )?;
+    if let Some(Err(error)) = worker.specialties.iter().map(|s| s.parse::<Specialty>()).find(Result::is_err) {
+        return problem("worker.specialties", format!("cannot be used: {error}"));
+    }
+    within("worker.max_tasks", worker.max_tasks.into(), 1, MAX_TASKS_MAX.into())?;
+    within("worker.drain_ms", worker.drain_ms, 0, DAY_MS)?;
+    absolute("workspace.root", &config.workspace.root)
+}
+
+fn agent(config: &Config) -> Result<(), Problem> {
+    let agent = &config.agent;
+    require(
+        agent.driver != Driver::Command || !agent.command.is_empty(),
+        "agent.driver",
+        "\"command\" needs agent.command: the program and its arguments",
+    )?;
+    require(
+        agent.command.first().is_none_or(|program| !program.is_empty()),
+        "agent.command",
+        "must begin with the name of a program",
+    )?;
+    within("agent.wall_clock_ms", agent.wall_clock_ms, 1, 7 * DAY_MS)?;
+    within("agent.inactivity_ms", agent.inactivity_ms, 1, 7 * DAY_MS)?;
+    within("agent.max_turns", agent.max_turns.into(), 1, 100_000)?;
+    require(
+        agent.max_budget_usd.is_finite() && agent.max_budget_usd > 0.0,
+        "agent.max_budget_usd",
+        "must be more than 0",
+    )?;
+    within("test.timeout_ms", config.test.timeout_ms, 1, 7 * DAY_MS)?;
+    within("test.rounds_max", config.test.rounds_max.into(), 1, 20)?;
+    within("git.timeout_ms", config.git.timeout_ms, 1, DAY_MS)?;
+    // git itself drops these characters from a name and fails when nothing is left.
+    for (key, text) in [("git.user_name", &config.git.user_name), ("git.user_email", &config.git.user_email)]
+    {
+        let fits = !text.trim().is_empty() && !text.chars().any(|c| c.is_control() || matches!(c, '<' | '>'));
+        require(fits, key, "must not be empty nor contain '<', '>' or control characters")?;
+    }
+    Ok(())
+}
+
+fn repositories(config: &Config) -> Result<(), Problem> {
+    for (index, entry) in config.repository.iter().enumerate() {
+        let key = |name: &str| format!("repository[{index}].{name}");
+        require(
+            !entry.pattern.is_empty(),
+            &key("match"),
+            "must not be empty; \"*\" stands for every repository",
+        )?;
+        if !entry.url.is_empty() {
+            match entry.url.parse::<RepositoryName>() {
+                Ok(RepositoryName::Path(_) | RepositoryName::Url(_)) => {}
+                Ok(RepositoryName::Forge { .. }) => {
+                    return problem(&key("url"), "must be an absolute path or a git URL");
+                }
+                Err(error) => return problem(&key("url"), format!("cannot be used: {error}")),
+            }
+        }
+        require(!entry.base_branch.starts_with('-'), &key("base_branch"), "must not begin with '-'")?;
+    }
+    Ok(())
+}
+
+fn absolute(key: &str, path: &Path) -> Result<(), Problem> {
+    require(path.as_os_str().is_empty() || path.is_absolute(), key, "must be an absolute path")
+}
