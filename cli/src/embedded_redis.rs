@@ -38,6 +38,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// How long an owner may take until its server answers others; longer than it waits for a left-over server.
 const OWNER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long an owner that runs one command is waited for, to be followed instead of joined.
+const PASSING_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Waits before a server that ended unexpectedly is started again.
 const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
@@ -125,13 +128,15 @@ impl Guardian {
     fn guard(mut self) {
         let began = Instant::now();
         loop {
-            match self.place.try_own() {
+            match self.place.try_own(self.need != Need::Serve) {
                 Ok(Some(ownership)) => return self.own(&ownership),
                 Ok(None) => {}
                 Err(error) => return self.announce(Err(error)),
             }
             if self.ready.is_some() {
-                if self.place.probe() == Probe::Ready {
+                // Joining a server that ends in a moment would be a failure in the next.
+                let passing = began.elapsed() < PASSING_PATIENCE && self.place.owner_is_passing();
+                if !passing && self.place.probe() == Probe::Ready {
                     self.announce(Ok(()));
                 } else if began.elapsed() > OWNER_PATIENCE {
                     let dir = self.place.dir().to_owned();

@@ -48,7 +48,7 @@ fn main() -> process::ExitCode {
             let code = ExitCode::from(&error);
             // A reader that went away (`| head`) is told nothing: it has what it wanted.
             if code != ExitCode::Signal(Signal::SIGPIPE as i32) {
-                let _ = writeln!(io::stderr(), "claude-cluster: {error}");
+                let _ = writeln!(io::stderr(), "claude-cluster: {}", render::plain_lines(&error.to_string()));
             }
             code
         }

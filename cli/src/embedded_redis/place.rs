@@ -1,7 +1,7 @@
 //! The directory of the private redis-server: its lock, its socket, its data.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::{
         fd::AsRawFd,
@@ -22,6 +22,10 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const SOCKET: &str = "redis.sock";
+const LOCK: &str = "owner.lock";
+
+/// Content of the lock file of an owner that runs one command and ends.
+const PASSING: &[u8] = b"passing\n";
 
 /// What a probe of the socket found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +78,26 @@ impl Place {
         self.dir.join("redis.log")
     }
 
-    /// Takes the ownership if nobody has it.
-    pub fn try_own(&self) -> Result<Option<Ownership>, EmbeddedRedisError> {
-        let path = self.dir.join("owner.lock");
+    /// Takes the ownership if nobody has it; `passing` when it is given up again within moments.
+    pub fn try_own(&self, passing: bool) -> Result<Option<Ownership>, EmbeddedRedisError> {
+        let path = self.dir.join(LOCK);
         let refuse = || EmbeddedRedisError::io(format!("lock {}", path.display()));
         let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = options.map_err(refuse())?;
+        let mut file = options.map_err(refuse())?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Ownership(file))),
+            Ok(()) => {
+                let kind: &[u8] = if passing { PASSING } else { b"" };
+                file.set_len(0).and_then(|()| file.write_all(kind)).map_err(refuse())?;
+                Ok(Some(Ownership(file)))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(refuse()(error)),
         }
+    }
+
+    /// Whether the owner said that it will be gone within moments. Meaningless while there is none.
+    pub fn owner_is_passing(&self) -> bool {
+        fs::read(self.dir.join(LOCK)).is_ok_and(|kind| kind == PASSING)
     }
 
     /// Asks the server whether it serves. The one command spoken outside the queue: it asks about the process, not
