@@ -14,7 +14,7 @@ use shared::{Failure, config::Config, state_dir::StateDir};
 use tokio::sync::watch;
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, complaint_about},
     child::{self, Ending, Nursery},
     git::Git,
     host::Host,
@@ -84,6 +84,9 @@ impl Executor {
             mirrors,
         };
         executor.agent_version = executor.ask_version().await?;
+        if let Some(complaint) = executor.agent_version.as_deref().and_then(complaint_about) {
+            tracing::warn!("{complaint}");
+        }
         Ok(executor)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime};
 use redis::{
-    AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use secrecy::ExposeSecret;
@@ -46,6 +46,8 @@ pub struct ServerFacts {
     pub eviction: String,
     /// `master` or `slave`.
     pub role: String,
+    /// It listens on TCP and let us in without a password: so it does an agent, which shares the network.
+    pub open: bool,
 }
 
 impl Connections {
@@ -71,6 +73,12 @@ impl Connections {
             .build()
             .map_err(|error| QueueError::Address(error.to_string()))?;
         Ok(Self { pool, info, connect_timeout, current: Mutex::default() })
+    }
+
+    /// Whether the server is reached over TCP and without a password.
+    fn is_open(&self) -> bool {
+        let over_tcp = !matches!(self.info.addr(), ConnectionAddr::Unix(_));
+        over_tcp && self.info.redis_settings().password().is_none()
     }
 
     /// Runs one operation. A connection that fails is given up; the next operation opens another.
@@ -152,6 +160,7 @@ impl Queue {
             aof: field("aof_enabled") == "1",
             eviction: field("maxmemory_policy"),
             role: field("role"),
+            open: self.inner.connections.is_open(),
         })
     }
 }
