@@ -102,12 +102,18 @@ pub struct IngestConfig {
     pub insecure_webhooks: bool,
 }
 
-/// `[github]`: what triggers, and whom to trust.
+/// `[github]`: which one, what triggers, and whom to trust.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GithubConfig {
     /// `GITHUB_TOKEN`.
     pub token: SecretString,
+    /// Of the REST API: `https://api.github.com`, or `https://HOST/api/v3` of an Enterprise Server.
+    pub base_url: String,
+    /// `owner/name.git` below it is cloned from and pushed to. Empty: the server that `base_url` belongs to.
+    pub git_base_url: String,
+    /// Limit of one request.
+    pub timeout_ms: u64,
     /// `GITHUB_WEBHOOK_SECRET`. Empty: made at first start and kept in the state directory.
     pub webhook_secret: SecretString,
     pub trigger_label: String,

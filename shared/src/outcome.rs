@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
     /// A pull request stands on the forge.
-    PullRequest { url: String, branch: String },
+    PullRequest { url: String, number: u64, branch: String, commit: String, tests: TestsSummary },
     /// A branch was pushed and nothing else: a plain git remote.
     Branch { branch: String, commit: String, tests: TestsSummary },
     /// The agent changed nothing; its answer is what there is.

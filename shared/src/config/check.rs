@@ -100,6 +100,12 @@ fn queue(config: &Config) -> Result<(), Problem> {
 
 fn intake(config: &Config) -> Result<(), Problem> {
     within("ingest.body_bytes_max", config.ingest.body_bytes_max, 1_024, 100 * 1024 * 1024)?;
+    let github = &config.github;
+    for (key, url) in [("github.base_url", &github.base_url), ("github.git_base_url", &github.git_base_url)] {
+        let optional = key == "github.git_base_url" && url.is_empty();
+        require(optional || is_base_url(url), key, "must be an https:// or http:// URL without user, query or spaces")?;
+    }
+    within("github.timeout_ms", github.timeout_ms, 10, DAY_MS)?;
     require(!config.github.trigger_label.trim().is_empty(), "github.trigger_label", "must not be empty")?;
     absolute("classify.terms_file", &config.classify.terms_file)
 }
@@ -179,6 +185,12 @@ fn repositories(config: &Config) -> Result<(), Problem> {
         require(!entry.base_branch.starts_with('-'), &key("base_branch"), "must not begin with '-'")?;
     }
     Ok(())
+}
+
+fn is_base_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let plain = rest.bytes().all(|b| b.is_ascii_graphic() && !b"@?#\\\"'`$".contains(&b));
+    plain && rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
 }
 
 fn absolute(key: &str, path: &Path) -> Result<(), Problem> {
