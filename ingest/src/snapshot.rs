@@ -7,11 +7,7 @@ use shared::{
     task::{BODY_BYTES_MAX, TITLE_BYTES_MAX, Trigger, cut},
 };
 
-use crate::{
-    classify::Classifier,
-    event::Issue,
-    trigger::short,
-};
+use crate::{classify::Classifier, event::Issue, trigger::short};
 
 /// Labels that are kept, and bytes of each. GitHub allows 100 an issue, of 50 characters.
 const LABELS_MAX: usize = 100;

@@ -87,7 +87,7 @@ pub struct Failure {
     pub class: FailureClass,
     /// For a person: what happened and what to do about it.
     pub message: String,
-    /// For [`FailureClass::UsageLimit`]: how long until the limit resets, where the agent said so.
+    /// How long until a limit resets, where the agent or the forge said so.
     pub retry_after: Option<Duration>,
     /// A branch with partial work, where some was kept.
     pub branch: Option<String>,

@@ -103,7 +103,11 @@ fn intake(config: &Config) -> Result<(), Problem> {
     let github = &config.github;
     for (key, url) in [("github.base_url", &github.base_url), ("github.git_base_url", &github.git_base_url)] {
         let optional = key == "github.git_base_url" && url.is_empty();
-        require(optional || is_base_url(url), key, "must be an https:// or http:// URL without user, query or spaces")?;
+        require(
+            optional || is_base_url(url),
+            key,
+            "must be an https:// or http:// URL without user, query or spaces",
+        )?;
     }
     within("github.timeout_ms", github.timeout_ms, 10, DAY_MS)?;
     require(!config.github.trigger_label.trim().is_empty(), "github.trigger_label", "must not be empty")?;
