@@ -1,6 +1,12 @@
 //! What a run says on its issue, and hears there.
 
-use std::{sync::OnceLock, time::Instant};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use shared::{Failure, FailureClass, config::Config, task::Trigger};
 
@@ -19,6 +25,8 @@ pub(crate) struct IssueTalk<'a> {
     still_held: &'a FenceCheck,
     began: Instant,
     comment: OnceLock<StatusComment>,
+    /// Set when the log has said that the comment cannot be written.
+    complained: AtomicBool,
 }
 
 impl<'a> IssueTalk<'a> {
@@ -28,7 +36,15 @@ impl<'a> IssueTalk<'a> {
         reporter: &'a Reporter,
         still_held: &'a FenceCheck,
     ) -> Self {
-        Self { config, input, reporter, still_held, began: Instant::now(), comment: OnceLock::new() }
+        Self {
+            config,
+            input,
+            reporter,
+            still_held,
+            began: Instant::now(),
+            comment: OnceLock::new(),
+            complained: AtomicBool::new(false),
+        }
     }
 
     /// Reads what people have written below the issue and says that work begins.
@@ -79,7 +95,9 @@ impl<'a> IssueTalk<'a> {
         let label = if by_hand { "" } else { &self.config.github.trigger_label };
         let text = status(moment, &self.facts(), label);
         let text = self.reporter.redact(&text);
-        if let Err(problem) = comment.say(&text, self.still_held).await {
+        if let Err(problem) = comment.say(&text, self.still_held).await
+            && !self.complained.swap(true, Ordering::Relaxed)
+        {
             self.reporter
                 .engine(&format!("the status comment on the issue was not written: {problem}"))
                 .await;
