@@ -7,6 +7,7 @@ mod dotenv;
 mod error;
 mod load;
 mod schema;
+mod secret_file;
 mod setting;
 mod variables;
 
