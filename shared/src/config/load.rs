@@ -13,8 +13,8 @@ use secrecy::ExposeSecret;
 use super::{
     Config, ConfigError, DEFAULT_TOML, check, dotenv,
     schema::{Schema, bad, invalid, read_toml},
-    secret_file,
     setting::{self, Setting},
+    value_file,
     variables::{CUSTOMARY, PREFIX, RESERVED, key_of},
 };
 
@@ -103,7 +103,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     }
     let home = sources.environment.get("HOME").map(String::as_str);
     for (origin, tables) in &mut layers {
-        for file in secret_file::resolve(origin, tables, home)? {
+        for file in value_file::resolve(origin, tables, home)? {
             warn_if_readable_by_all(&file, &mut warnings);
         }
     }
@@ -201,7 +201,7 @@ fn environment_layers(
     let mut layers = Vec::new();
     // An empty customary variable is what a container tool makes of one that its user left out.
     for known in &CUSTOMARY {
-        let file = secret_file::key_for(known.key).map(|key| (format!("{}_FILE", known.name), key));
+        let file = value_file::key_for(known.key).map(|key| (format!("{}_FILE", known.name), key));
         // Last, because the variable itself wins over the file.
         for (name, key) in file.into_iter().chain([(known.name.to_owned(), known.key.to_owned())]) {
             if let Some(value) = environment.get(&name).filter(|value| !value.is_empty()) {

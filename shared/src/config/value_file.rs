@@ -1,5 +1,5 @@
-//! Values that stand in files of their own: for a secret key `x`, `x_file` names the file that holds
-//! its value.
+//! Values that stand in files of their own: for a key `x` that holds a secret or certificates, `x_file` names the file
+//! with its value.
 
 use std::{
     fs::File,
@@ -16,25 +16,32 @@ const VALUE_BYTES_MAX: u64 = 64 * 1024;
 
 const SUFFIX: &str = "_file";
 
+/// Keys besides the secret ones that may stand in a file.
+const OPEN_KEYS: [&str; 1] = ["redis.ca"];
+
 /// The keys that name a file: `github.token_file` and the like.
 pub(super) fn keys() -> impl Iterator<Item = String> {
-    SECRET_KEYS.into_iter().map(|key| format!("{key}{SUFFIX}"))
+    value_keys().map(|key| format!("{key}{SUFFIX}"))
 }
 
 /// The key that names the file with the value of `key`.
 pub(super) fn key_for(key: &str) -> Option<String> {
-    SECRET_KEYS.contains(&key).then(|| format!("{key}{SUFFIX}"))
+    value_keys().any(|known| known == key).then(|| format!("{key}{SUFFIX}"))
+}
+
+fn value_keys() -> impl Iterator<Item = &'static str> {
+    SECRET_KEYS.into_iter().chain(OPEN_KEYS)
 }
 
 /// Puts the files' contents, without the line break at their end, in the place of their names. An empty file sets
-/// nothing: a container tool makes one of a secret that its user left out. Returns the files that were read.
+/// nothing: a container tool makes one of a secret that its user left out. Returns the files that held secrets.
 pub(super) fn resolve(
     origin: &str,
     tables: &mut Map<String, Value>,
     home: Option<&str>,
 ) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files = Vec::new();
-    for key in SECRET_KEYS {
+    for key in value_keys() {
         let Some((section, name)) = key.split_once('.') else { continue };
         let Some(ValueKind::Table(table)) = tables.get_mut(section).map(|section| &mut section.kind) else {
             continue;
@@ -56,7 +63,9 @@ pub(super) fn resolve(
         }
         let from = path.display().to_string();
         table.insert(name.to_owned(), Value::new(Some(&from), value));
-        files.push(path);
+        if SECRET_KEYS.contains(&key) {
+            files.push(path);
+        }
     }
     Ok(files)
 }
