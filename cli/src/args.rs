@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     agents::Agents, cancel::Cancel, config_show::ConfigCommand, create_task::CreateTask, ingest::Ingest,
-    logs::Logs, run_task::RunTask, setup::Setup, status::Status, up::Up, worker::Worker, workflow::Workflow,
+    join_command::JoinCommand, logs::Logs, run_task::RunTask, setup::Setup, status::Status, up::Up,
+    worker::Worker, workflow::Workflow,
 };
 /// GitHub issues become pull requests on the PCs that a team has to spare.
 #[derive(Debug, Parser)]
@@ -78,6 +79,8 @@ pub enum Command {
     Cancel(Cancel),
     /// Check this machine and say how to mend what is missing.
     Setup(Setup),
+    /// Print the line that makes another PC a worker of this cluster.
+    JoinCommand(JoinCommand),
     /// Look at the configuration.
     Config(ConfigCommand),
 }

@@ -8,6 +8,7 @@ mod error;
 mod load;
 mod schema;
 mod setting;
+mod value_file;
 mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -53,6 +54,10 @@ pub struct RedisConfig {
     pub url: SecretString,
     /// Replaces the URL's password where set, so that the URL may be shown. `REDIS_PASSWORD`.
     pub password: SecretString,
+    /// Certificates (PEM) of the authority that a `rediss://` server is signed by. Empty: those of the system.
+    pub ca: String,
+    /// How other machines reach this server, for `join-command`. Empty: as `url` says.
+    pub join_url: SecretString,
     /// First part of every key.
     pub prefix: String,
     pub connect_timeout_ms: u64,

@@ -12,5 +12,7 @@ mod loss;
 mod outage;
 #[path = "queue/setting.rs"]
 mod setting;
+#[path = "queue/tls.rs"]
+mod tls;
 #[path = "queue/waking.rs"]
 mod waking;

@@ -56,6 +56,15 @@ fn redis(config: &Config) -> Result<(), Problem> {
     let url = config.redis.url.expose_secret();
     let known = ["redis://", "rediss://", "unix:///", "redis+unix:///"].iter().any(|s| url.starts_with(s));
     require(url.is_empty() || known, "redis.url", "must begin with redis://, rediss:// or unix:///")?;
+    let url = config.redis.join_url.expose_secret();
+    let known = ["redis://", "rediss://"].iter().any(|s| url.starts_with(s));
+    require(url.is_empty() || known, "redis.join_url", "must begin with redis:// or rediss://")?;
+    let ca = &config.redis.ca;
+    require(
+        ca.is_empty() || ca.contains("-----BEGIN CERTIFICATE-----"),
+        "redis.ca",
+        "must be certificates in PEM; for a file write ca_file",
+    )?;
     let prefix = &config.redis.prefix;
     let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     require(

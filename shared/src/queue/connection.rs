@@ -14,7 +14,7 @@ use redis::{
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
-use super::{Queue, QueueError};
+use super::{Queue, QueueError, tls};
 use crate::config::{RedisConfig, given};
 
 /// Oldest server that has what the scripts use (script flags, `ZRANGE BYSCORE`, `XAUTOCLAIM`'s corrections).
@@ -54,7 +54,8 @@ impl Connections {
     pub fn new(redis: &RedisConfig) -> Result<Self, QueueError> {
         let address = |error: &RedisError| QueueError::Address(error.to_string());
         let url = given(&redis.url).ok_or_else(|| QueueError::Address("it is empty".to_owned()))?;
-        let mut info = url.into_connection_info().map_err(|error| address(&error))?;
+        let info = url.into_connection_info().map_err(|error| address(&error))?;
+        let mut info = tls::prepared(info, &redis.ca).map_err(|error| address(&error))?;
         // Nagle's algorithm would hold back pipelined commands.
         info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         if given(&redis.password).is_some() {
