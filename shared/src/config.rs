@@ -119,6 +119,8 @@ pub struct GithubConfig {
     pub git_base_url: String,
     /// Limit of one request.
     pub timeout_ms: u64,
+    /// Keep work whose tests stay red as a draft pull request.
+    pub draft_on_red: bool,
     /// `GITHUB_WEBHOOK_SECRET`. Empty: made at first start and kept in the state directory.
     pub webhook_secret: SecretString,
     pub trigger_label: String,

@@ -14,6 +14,7 @@ mod status_comment;
 
 use std::{sync::Arc, time::Duration};
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use shared::{
     Failure, RepositoryName,
@@ -22,10 +23,10 @@ use shared::{
 use tokio::sync::OnceCell;
 
 pub use self::issue::{IssueSnapshot, read_issue};
-use self::{api::Api, patience::Patience};
+use self::{api::Api, error::ApiError, patience::Patience};
 pub(crate) use self::{
     comments::Comment,
-    pull_request::Content,
+    pull_request::{Content, Standing},
     status_comment::{Below, StatusComment},
 };
 use crate::git::Access;
@@ -38,6 +39,9 @@ const PUBLISH_PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a run waits to write its status, which is never worth more.
 const COMMENT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a check of the token waits for GitHub.
+const CHECK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The server and the token. Lives as long as the runtime it was made on.
 pub(crate) struct GitHub {
@@ -91,14 +95,26 @@ impl Account {
     }
 }
 
+/// Whose the configured token is: a login, or `an app` for an installation's. `Ok(None)` where none is configured.
+///
+/// # Errors
+/// Configuration: it is not accepted, or `github.base_url` is wrong. Transient: GitHub does not answer.
+pub async fn check_token(config: &Config) -> Result<Option<String>, Failure> {
+    let Some(github) = GitHub::connect(&config.github)? else { return Ok(None) };
+    let own = github.ask_own(&mut Patience::new(CHECK_PATIENCE)).await;
+    match own.map_err(|error| error.into_failure("cannot ask GitHub whose the token is"))? {
+        Own::Login(login) => Ok(Some(login)),
+        Own::SomeApp => Ok(Some("an app".to_owned())),
+    }
+}
+
 impl GitHub {
     /// `Ok(None)` where no token is configured.
     pub(crate) fn connect(config: &GithubConfig) -> Result<Option<Arc<Self>>, Failure> {
-        if given(&config.token).is_none() {
-            return Ok(None);
-        }
-        let access = Access { base_url: address::git_base(config)?, token: config.token.clone() };
-        let api = Api::new(config, &config.token)?;
+        let Some(token) = given(&config.token).map(str::trim) else { return Ok(None) };
+        let token = SecretString::from(token);
+        let api = Api::new(config, &token)?;
+        let access = Access { base_url: address::git_base(config)?, token };
         Ok(Some(Arc::new(Self { api, access, config: config.clone(), own: OnceCell::new() })))
     }
 
@@ -137,7 +153,7 @@ impl GitHub {
     }
 
     async fn facts(&self, owner: &str, name: &str) -> Result<Facts, Failure> {
-        let failed = |error: error::ApiError| error.into_failure(&format!("cannot read {owner}/{name}"));
+        let failed = |error: ApiError| error.into_failure(&format!("cannot read {owner}/{name}"));
         let mut patience = Patience::new(PREPARE_PATIENCE);
         let path = format!("/repos/{owner}/{name}");
         let answer = self.api.get(&path, &mut patience).await.map_err(failed)?;
@@ -151,18 +167,20 @@ impl GitHub {
     }
 
     /// Whose comments are ours. Asked once; a failure is asked again next time.
-    async fn own(&self, patience: &mut Patience) -> Result<&Own, error::ApiError> {
-        let ask = async {
-            if !self.config.own_login.is_empty() {
-                return Ok(Own::Login(self.config.own_login.clone()));
-            }
-            match self.api.read::<Account>("/user", patience).await {
-                Ok(account) => Ok(Own::Login(account.login)),
-                Err(error) if error.status() == Some(403) => Ok(Own::SomeApp),
-                Err(error) => Err(error),
-            }
-        };
-        self.own.get_or_try_init(|| ask).await
+    async fn own(&self, patience: &mut Patience) -> Result<&Own, ApiError> {
+        let named = &self.config.own_login;
+        if named.is_empty() {
+            return self.own.get_or_try_init(|| self.ask_own(patience)).await;
+        }
+        Ok(self.own.get_or_init(|| async { Own::Login(named.clone()) }).await)
+    }
+
+    async fn ask_own(&self, patience: &mut Patience) -> Result<Own, ApiError> {
+        match self.api.read::<Account>("/user", patience).await {
+            Ok(account) => Ok(Own::Login(account.login)),
+            Err(error) if error.status() == Some(403) => Ok(Own::SomeApp),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod agent_round;
 mod attempt;
 mod commit_message;
+mod delivery;
 mod issue_talk;
 mod reporter;
 

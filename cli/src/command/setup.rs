@@ -2,6 +2,7 @@
 
 mod agent;
 mod git;
+mod github;
 mod machine;
 mod redis;
 
@@ -63,6 +64,7 @@ impl Setup {
         let mut checks = vec![git::check(&session.environment).await];
         checks.extend(redis::check(&session).await);
         checks.extend(agent::check(&session).await?);
+        checks.push(github::check(session.config()).await);
         checks.push(machine::disk(&session));
         checks.push(machine::state_dir(&session));
         checks.push(machine::repositories(session.config()));

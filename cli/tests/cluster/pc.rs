@@ -32,6 +32,8 @@ pub struct Cluster {
     pub queue: Queue,
     /// Stands in the command line of every agent of this cluster.
     pub marker: String,
+    /// Variables of every process, besides and instead of the ones that all clusters have.
+    pub settings: Vec<(String, String)>,
     times: (u64, u64, u64),
     agent: PathBuf,
 }
@@ -63,7 +65,7 @@ impl Cluster {
         config.redis.url = redis.url().into();
         (config.queue.lease_ms, config.queue.beat_ms, config.queue.sweep_ms) = times;
         let queue = Queue::open(&config.redis, &config.queue).expect("the address is good");
-        Self { redis, remote, dir, queue, marker, times, agent }
+        Self { redis, remote, dir, queue, marker, settings: Vec::new(), times, agent }
     }
 
     /// Starts a worker called `node` on a PC called `pc`; its state outlives it.
@@ -100,6 +102,7 @@ impl Cluster {
             .env("CLAUDE_CLUSTER__QUEUE__SWEEP_MS", sweep.to_string())
             .env("CLAUDE_CLUSTER__AGENT__DRIVER", "command")
             .env("CLAUDE_CLUSTER__AGENT__COMMAND", self.agent.display().to_string())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .current_dir(state)
             .stdin(Stdio::null());
         command

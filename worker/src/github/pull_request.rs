@@ -4,9 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::Failure;
 
-use super::{
-    PREPARE_PATIENCE, PUBLISH_PATIENCE, Repository, api::PAGE_ENTRIES, error::ApiError, patience::Patience,
-};
+use super::{PUBLISH_PATIENCE, Repository, api::PAGE_ENTRIES, error::ApiError, patience::Patience};
 use crate::run::{FenceCheck, Problem};
 
 /// Branches of one issue that are tried; each stands for a pull request that was closed or merged.
@@ -21,6 +19,16 @@ pub(crate) struct Content {
     pub body: String,
     /// The branch that it is to be merged into.
     pub base: String,
+    /// Counts where the pull request is made; one that stands stays what it is.
+    pub draft: bool,
+}
+
+/// What stands for a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Nothing,
+    Draft,
+    Open,
 }
 
 /// A pull request that stands.
@@ -34,6 +42,8 @@ struct Entry {
     number: u64,
     html_url: String,
     state: String,
+    #[serde(default)]
+    draft: bool,
     head: Head,
 }
 
@@ -59,15 +69,19 @@ impl Entry {
 impl Repository {
     /// The branch to push to: `wanted`, or one with the next number behind it where all pull requests of `wanted`
     /// were closed or merged. Those are not opened again: somebody has decided.
-    pub(crate) async fn free_branch(&self, wanted: &str, base: &str) -> Result<String, Failure> {
-        let mut patience = Patience::new(PREPARE_PATIENCE);
+    pub(crate) async fn free_branch(&self, wanted: &str, base: &str) -> Result<(String, Standing), Failure> {
+        let mut patience = Patience::new(PUBLISH_PATIENCE);
         let mut branch = wanted.to_owned();
         for _ in 0..BRANCHES_MAX {
             let listed = self.of_branch(&branch, "all", &mut patience).await;
             let found = listed.map_err(|error| error.into_failure("cannot look for pull requests"))?;
-            let is_free = found.is_empty() || found.iter().any(|entry| entry.state == "open");
-            if is_free && branch != base {
-                return Ok(branch);
+            let standing = match found.iter().find(|entry| entry.state == "open") {
+                Some(entry) if entry.draft => Some(Standing::Draft),
+                Some(_) => Some(Standing::Open),
+                None => found.is_empty().then_some(Standing::Nothing),
+            };
+            if let Some(standing) = standing.filter(|_| branch != base) {
+                return Ok((branch, standing));
             }
             branch = next_name(&branch);
         }
@@ -106,7 +120,7 @@ impl Repository {
     }
 
     async fn open(&self, branch: &str, content: &Content) -> Result<Entry, ApiError> {
-        let body = json!({ "title": title(&content.title), "body": content.body, "head": branch, "base": content.base });
+        let body = json!({ "title": title(&content.title), "body": content.body, "head": branch, "base": content.base, "draft": content.draft });
         self.github.api.create(&self.path("pulls"), &body).await
     }
 

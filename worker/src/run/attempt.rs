@@ -8,19 +8,19 @@ use std::{path::Path, sync::Arc};
 use shared::{Failure, Outcome, config::Config, outcome::TestsSummary, task::cut};
 
 use super::{
-    FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput, agent_round::AgentRound,
-    commit_message::commit_message,
+    FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput,
+    agent_round::AgentRound,
+    delivery::{Delivery, Kept, Made},
 };
 use crate::{
     agent::{Agent, Answer},
     branch::branch_for,
     child::Nursery,
     git::Git,
-    github::{Comment, Content, GitHub, Repository},
-    harmless::harmless,
+    github::{Comment, GitHub},
     mirror::{Base, Fetched, Mirror},
     prompt::{self, Context},
-    publish::{Forge, Publication, Remote, publish, pull_request},
+    publish::{Forge, Remote},
     sandbox::Sandbox,
     verify::{TestPlan, TestRun, Verifier},
     workspace::Workspace,
@@ -49,17 +49,15 @@ pub(crate) struct Attempt<'a> {
     pub talk: &'a IssueTalk<'a>,
 }
 
-/// What the agent has made and the tests have said of it.
-struct Made {
-    snapshot: Snapshot,
-    tests: TestsSummary,
-    answer: Answer,
-    rounds: u32,
-}
-
 enum Worked {
     Changed(Made),
     Nothing(Answer),
+    /// Tests still red, and why no further round was tried.
+    Red {
+        made: Made,
+        red: Red,
+        why: &'static str,
+    },
 }
 
 impl Attempt<'_> {
@@ -86,63 +84,26 @@ impl Attempt<'_> {
         self.reporter.took(phase).await;
 
         let base_tree = self.base_tree(mirror.path(), &base).await?;
-        let made = match self.work(&worktree, &verifier, plan, &base, &base_tree, &comments).await? {
-            Worked::Changed(made) => made,
+        let worked = self.work(&worktree, &verifier, plan, &base, &base_tree, &comments).await?;
+        let delivery = Delivery {
+            attempt: self,
+            remote: &remote,
+            mirror: mirror.path(),
+            worktree: &worktree,
+            base: &base,
+            branch: &branch,
+        };
+        match worked {
+            Worked::Changed(made) => delivery.deliver(made).await,
             Worked::Nothing(answer) => {
                 self.reporter.engine("the agent changed nothing").await;
-                return Ok(Outcome::NoChange {
-                    answer: cut(answer.text.trim(), ANSWER_BYTES_MAX).to_owned(),
-                });
+                Ok(Outcome::NoChange { answer: cut(answer.text.trim(), ANSWER_BYTES_MAX).to_owned() })
             }
-        };
-
-        let phase = self.reporter.begin(Phase::Publishing).await;
-        worktree.bundle(&made.snapshot, &base, &commit_message(&self.input.spec, &self.input.node)).await?;
-        let branch = match &remote.forge {
-            Forge::PlainGit => branch,
-            Forge::GitHub(repository) => repository.free_branch(&branch, &base.branch).await?,
-        };
-        let publication = Publication {
-            git: self.git,
-            workspace: self.workspace,
-            mirror: mirror.path(),
-            url: &remote.url,
-            access: remote.access(),
-            branch: &branch,
-            base: &base,
-            tested: &made.snapshot,
-            still_held: self.still_held,
-        };
-        let commit = publish(&publication).await?;
-        self.reporter.engine(&format!("pushed {} to {branch}", cut(&commit, 12))).await;
-        let outcome = match &remote.forge {
-            Forge::PlainGit => Outcome::Branch { branch, commit, tests: made.tests },
-            Forge::GitHub(repository) => self.propose(repository, branch, commit, &base, made).await?,
-        };
-        self.reporter.took(phase).await;
-        Ok(outcome)
-    }
-
-    /// The pushed branch becomes a pull request.
-    async fn propose(
-        &self,
-        repository: &Repository,
-        branch: String,
-        commit: String,
-        base: &Base,
-        made: Made,
-    ) -> Result<Outcome, Problem> {
-        let spec = &self.input.spec;
-        let body = pull_request(spec.issue, &made.answer.text, &made.tests, made.rounds, &self.talk.facts());
-        let content = Content {
-            title: self.reporter.redact(&harmless(&spec.title)),
-            body: self.reporter.redact(&body),
-            base: base.branch.clone(),
-        };
-        let published = repository.publish(&branch, &content, self.still_held).await?;
-        self.reporter.engine(&format!("pull request #{}: {}", published.number, published.url)).await;
-        let (url, number) = (published.url, published.number);
-        Ok(Outcome::PullRequest { url, number, branch, commit, tests: made.tests })
+            Worked::Red { made, red, why } => {
+                let kept = delivery.keep(&made).await;
+                Err(red.problem(why, made.rounds, kept))
+            }
+        }
     }
 
     /// Agent and tests in turns, until the tests are green, the agent changes nothing, or no round is left.
@@ -175,29 +136,37 @@ impl Attempt<'_> {
             if snapshot.tree == base_tree {
                 return Ok(Worked::Nothing(answer));
             }
-            if let Some(red) = red.as_ref().filter(|red| red.snapshot == snapshot) {
-                return Err(red.failure("the agent changed nothing more", round).into());
+            let made = |snapshot, tests| Made { snapshot, tests, answer, rounds: round };
+            if let Some(red) = red.take_if(|red| red.snapshot == snapshot) {
+                let made = made(snapshot, red.summary());
+                return Ok(Worked::Red { made, red, why: "the agent changed nothing more" });
             }
             if plan.is_none() {
                 plan = verifier.detected().await?;
                 self.tell_plan(plan.as_ref()).await;
             }
-            let made = |snapshot, tests| Worked::Changed(Made { snapshot, tests, answer, rounds: round });
-            let Some(plan) = &plan else { return Ok(made(snapshot, TestsSummary::NoneFound)) };
+            let Some(plan) = &plan else {
+                return Ok(Worked::Changed(made(snapshot, TestsSummary::NoneFound)));
+            };
             let phase = self.reporter.begin(Phase::Testing { round }).await;
             let tested = verifier.run(plan, self.reporter).await?;
             self.reporter.took(phase).await;
             match tested {
                 TestRun::Passed => {
-                    return Ok(made(snapshot, TestsSummary::Passed { command: plan.command.clone() }));
+                    let tests = TestsSummary::Passed { command: plan.command.clone() };
+                    return Ok(Worked::Changed(made(snapshot, tests)));
                 }
-                TestRun::NoneCollected => return Ok(made(snapshot, TestsSummary::NoneFound)),
+                TestRun::NoneCollected => {
+                    return Ok(Worked::Changed(made(snapshot, TestsSummary::NoneFound)));
+                }
                 TestRun::Failed { command, tail } => {
                     self.reporter.engine(&format!("the tests fail ({command})")).await;
-                    let now = red.insert(Red { command, tail, snapshot });
+                    let now = Red { command, tail, snapshot: snapshot.clone() };
                     if round >= self.config.test.rounds_max {
-                        return Err(now.failure("no round is left", round).into());
+                        let made = made(snapshot, now.summary());
+                        return Ok(Worked::Red { made, red: now, why: "no round is left" });
                     }
+                    red = Some(now);
                     round += 1;
                 }
             }
@@ -250,11 +219,33 @@ struct Red {
 }
 
 impl Red {
-    fn failure(&self, why: &str, rounds: u32) -> Failure {
+    fn summary(&self) -> TestsSummary {
+        TestsSummary::Failed { command: self.command.clone() }
+    }
+
+    /// What the run ends in. That the work could not be kept is told, and changes nothing.
+    fn problem(&self, why: &str, rounds: u32, kept: Result<Kept, Problem>) -> Problem {
+        let (branch, kept) = match kept {
+            Err(Problem::LeaseLost) => return Problem::LeaseLost,
+            Err(Problem::Failed(failure)) => {
+                (None, format!("the work could not be kept ({})", failure.message))
+            }
+            Ok(Kept::Nowhere) => (None, "nothing was published".to_owned()),
+            Ok(Kept::BehindOpen) => {
+                (None, "nothing was published, because an earlier result is open".to_owned())
+            }
+            Ok(Kept::Branch { branch, why }) => {
+                let kept = format!("what there is stands on branch {branch}, without a pull request ({why})");
+                (Some(branch), kept)
+            }
+            Ok(Kept::Draft { branch, url }) => {
+                (Some(branch), format!("what there is stands in the draft {url}"))
+            }
+        };
         let (command, tail) = (&self.command, last_bytes(&self.tail, RED_BYTES_MAX));
-        Failure::task(format!(
-            "tests still red after {rounds} rounds, {why}; nothing was published; {command} says:\n{tail}"
-        ))
+        let message =
+            format!("tests still red after {rounds} rounds, {why}; {kept}; {command} says:\n{tail}");
+        Problem::Failed(Failure { branch, ..Failure::task(message) })
     }
 }
 

@@ -140,7 +140,6 @@ async fn a_comment_of_somebody_else_with_our_mark_is_left_alone() {
 async fn the_comment_says_how_a_run_ended_that_has_no_pull_request() {
     for (script, told) in [
         ("cat >/dev/null; echo 'Nothing to do, @all.'", "> Nothing to do, @ all."),
-        ("cat >/dev/null; echo x >> answer", "tests still red"),
         ("echo 'out of ideas' >&2; exit 3", "label `claude` anew"),
         ("exec /no/such/program", "looks after worker `pc-1`"),
     ] {
@@ -150,6 +149,41 @@ async fn the_comment_says_how_a_run_ended_that_has_no_pull_request() {
         assert!(status.contains(told), "{status}");
         assert!(on.github.state().pulls.is_empty());
     }
+}
+
+#[tokio::test]
+async fn work_whose_tests_stay_red_is_kept_as_a_draft_and_never_replaces_a_green_result() {
+    let red = "cat >/dev/null; echo x >> answer";
+    let on = GitHubStage::new(red).await;
+    let run = on.run().await;
+    assert_eq!(run.failure().branch.as_deref(), Some(BRANCH), "{run:#?}");
+    assert!(run.failure().message.contains("stands in the draft http"), "{run:#?}");
+    let pulls = on.github.state().pulls.clone();
+    assert!(pulls.len() == 1 && pulls[0].is_draft && pulls[0].body.contains("**failed** (`make test`)"));
+    assert!(on.status().contains("**Failed.**") && on.status().contains("tests still red"));
+    // Better work takes its place, and what is red then does not take it back.
+    let solving = on.stage.program("solving.sh", "cat >/dev/null; echo 42 > answer");
+    let mut on = on;
+    let agent = std::mem::replace(&mut on.stage.config.agent.command, vec![solving.display().to_string()]);
+    assert_eq!(on.run().await.pull_request().0, pulls[0].number);
+    on.github.state().pulls[0].is_draft = false;
+    on.stage.config.agent.command = agent;
+    let run = on.run().await;
+    assert_eq!((run.failure().branch.as_ref(), on.github.state().pulls.len()), (None, 1));
+    assert_eq!(on.github.remote().read(BRANCH, "answer").unwrap(), "42\n");
+}
+
+#[tokio::test]
+async fn red_work_without_a_draft_is_told_as_it_is() {
+    let mut on = GitHubStage::new("cat >/dev/null; echo x >> answer").await;
+    on.github.faults().add("POST /api/v3/repos/octo/cat/pulls", Fault::Status(422));
+    let run = on.run().await;
+    assert_eq!(run.failure().branch.as_deref(), Some(BRANCH), "{run:#?}");
+    assert!(run.failure().message.contains("without a pull request"), "{run:#?}");
+    on.stage.config.github.draft_on_red = false;
+    let run = on.run().await;
+    assert!(run.failure().message.contains("nothing was published"), "{run:#?}");
+    assert!(on.github.state().pulls.is_empty());
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ pub struct PullRequest {
     pub head: String,
     pub base: String,
     pub is_open: bool,
+    pub is_draft: bool,
 }
 
 /// The one repository. Its issue has the number 7; further numbers are pull requests.
@@ -111,9 +112,7 @@ impl State {
                 found.retain(|pull| head.is_empty() || head == format!("octo:{}", pull.head));
                 (200, page(&found, asked, pull_request))
             }
-            ("POST", ["pulls"]) => {
-                self.open(text("head"), text("base"), text("title"), text("body"), branches)
-            }
+            ("POST", ["pulls"]) => self.open(body, branches),
             ("PATCH", ["pulls", number]) => {
                 let found = self.pulls.iter_mut().find(|pull| pull.number.to_string() == *number);
                 found.map_or(not_found, |found| {
@@ -125,14 +124,9 @@ impl State {
         }
     }
 
-    fn open(
-        &mut self,
-        head: String,
-        base: String,
-        title: String,
-        body: String,
-        branches: &[String],
-    ) -> (u16, Value) {
+    fn open(&mut self, body: &Value, branches: &[String]) -> (u16, Value) {
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let (head, base) = (text("head"), text("base"));
         let refuse = |problem: &Value| (422, json!({"message": "Validation Failed", "errors": [problem]}));
         for (field, branch) in [("head", &head), ("base", &base)] {
             if !branches.contains(branch) {
@@ -143,7 +137,8 @@ impl State {
             return refuse(&json!({"message": format!("A pull request already exists for octo:{head}.")}));
         }
         let number = self.id();
-        let pull = PullRequest { number, title, body, head, base, is_open: true };
+        let (title, body, is_draft) = (text("title"), text("body"), body["draft"] == true);
+        let pull = PullRequest { number, title, body, head, base, is_open: true, is_draft };
         let answer = pull_request(&pull);
         self.pulls.push(pull);
         (201, answer)
@@ -181,7 +176,7 @@ fn comment(comment: &Comment) -> Value {
 fn pull_request(pull: &PullRequest) -> Value {
     json!({
         "number": pull.number, "html_url": format!("http://127.0.0.1/octo/cat/pull/{}", pull.number),
-        "state": if pull.is_open { "open" } else { "closed" }, "title": pull.title, "body": pull.body,
+        "draft": pull.is_draft, "state": if pull.is_open { "open" } else { "closed" }, "title": pull.title, "body": pull.body,
         "head": {"ref": pull.head, "repo": {"full_name": "octo/cat"}}, "base": {"ref": pull.base}
     })
 }

@@ -1,0 +1,144 @@
+//! From what the agent has made to what people find.
+
+use std::path::Path;
+
+use shared::{Outcome, outcome::TestsSummary, task::cut};
+
+use super::{Phase, Problem, attempt::Attempt, commit_message::commit_message};
+use crate::{
+    agent::Answer,
+    github::{Content, Repository, Standing},
+    harmless::harmless,
+    mirror::Base,
+    publish::{Forge, Publication, Remote, publish, pull_request},
+    worktree::{Snapshot, Worktree},
+};
+
+/// What the agent has made and the tests have said of it.
+pub(super) struct Made {
+    pub snapshot: Snapshot,
+    pub tests: TestsSummary,
+    pub answer: Answer,
+    pub rounds: u32,
+}
+
+/// What became of work whose tests are red.
+pub(super) enum Kept {
+    Nowhere,
+    /// For people to go on with.
+    Draft {
+        branch: String,
+        url: String,
+    },
+    /// Pushed, but no pull request could be made.
+    Branch {
+        branch: String,
+        why: String,
+    },
+    /// An earlier result is there, and is not replaced by a worse one.
+    BehindOpen,
+}
+
+/// Where one run's work goes.
+pub(super) struct Delivery<'a> {
+    pub attempt: &'a Attempt<'a>,
+    pub remote: &'a Remote,
+    pub mirror: &'a Path,
+    pub worktree: &'a Worktree<'a>,
+    pub base: &'a Base,
+    /// The branch, unless pull requests from it were closed.
+    pub branch: &'a str,
+}
+
+impl Delivery<'_> {
+    /// Publishes work that is good.
+    pub(super) async fn deliver(&self, made: Made) -> Result<Outcome, Problem> {
+        let reporter = self.attempt.reporter;
+        let phase = reporter.begin(Phase::Publishing).await;
+        let outcome = match &self.remote.forge {
+            Forge::PlainGit => {
+                let commit = self.push(self.branch, &made).await?;
+                Outcome::Branch { branch: self.branch.to_owned(), commit, tests: made.tests }
+            }
+            Forge::GitHub(repository) => {
+                let (branch, standing) = repository.free_branch(self.branch, &self.base.branch).await?;
+                let commit = self.push(&branch, &made).await?;
+                let content = Content { draft: false, ..self.content(&made) };
+                let (url, number) = self.propose(repository, &branch, &content).await?;
+                if standing == Standing::Draft {
+                    reporter.engine("it is still a draft of an earlier run: mark it as ready").await;
+                }
+                Outcome::PullRequest { url, number, branch, commit, tests: made.tests }
+            }
+        };
+        reporter.took(phase).await;
+        Ok(outcome)
+    }
+
+    /// Keeps work whose tests are red, as a draft pull request where there is a forge and that is wished.
+    pub(super) async fn keep(&self, made: &Made) -> Result<Kept, Problem> {
+        let Forge::GitHub(repository) = &self.remote.forge else { return Ok(Kept::Nowhere) };
+        if !self.attempt.config.github.draft_on_red {
+            return Ok(Kept::Nowhere);
+        }
+        let phase = self.attempt.reporter.begin(Phase::Publishing).await;
+        let (branch, standing) = repository.free_branch(self.branch, &self.base.branch).await?;
+        if standing == Standing::Open {
+            return Ok(Kept::BehindOpen);
+        }
+        self.push(&branch, made).await?;
+        let proposed = self.propose(repository, &branch, &self.content(made)).await;
+        self.attempt.reporter.took(phase).await;
+        match proposed {
+            Ok((url, _)) => Ok(Kept::Draft { branch, url }),
+            Err(Problem::Failed(failure)) => Ok(Kept::Branch { branch, why: failure.message }),
+            Err(lost @ Problem::LeaseLost) => Err(lost),
+        }
+    }
+
+    /// Commits, and pushes the commit.
+    async fn push(&self, branch: &str, made: &Made) -> Result<String, Problem> {
+        let Attempt { git, workspace, still_held, reporter, input, .. } = *self.attempt;
+        let message = commit_message(&input.spec, &input.node);
+        self.worktree.bundle(&made.snapshot, self.base, &message).await?;
+        let publication = Publication {
+            git,
+            workspace,
+            mirror: self.mirror,
+            url: &self.remote.url,
+            access: self.remote.access(),
+            branch,
+            base: self.base,
+            tested: &made.snapshot,
+            still_held,
+        };
+        let commit = publish(&publication).await?;
+        reporter.engine(&format!("pushed {} to {branch}", cut(&commit, 12))).await;
+        Ok(commit)
+    }
+
+    /// The pushed branch becomes a pull request: its URL and number.
+    async fn propose(
+        &self,
+        repository: &Repository,
+        branch: &str,
+        content: &Content,
+    ) -> Result<(String, u64), Problem> {
+        let published = repository.publish(branch, content, self.attempt.still_held).await?;
+        let line = format!("pull request #{}: {}", published.number, published.url);
+        self.attempt.reporter.engine(&line).await;
+        Ok((published.url, published.number))
+    }
+
+    /// A draft; the texts are harmless and without secrets.
+    fn content(&self, made: &Made) -> Content {
+        let Attempt { input, reporter, talk, .. } = *self.attempt;
+        let body = pull_request(input.spec.issue, &made.answer.text, &made.tests, made.rounds, &talk.facts());
+        Content {
+            title: reporter.redact(&harmless(&input.spec.title)),
+            body: reporter.redact(&body),
+            base: self.base.branch.clone(),
+            draft: true,
+        }
+    }
+}
