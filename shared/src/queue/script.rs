@@ -41,6 +41,8 @@ pub struct Scripts {
     pub beat: NamedScript,
     pub unbeat: NamedScript,
     pub roll: NamedScript,
+    pub enlist: NamedScript,
+    pub suspend: NamedScript,
     pub issue_take: NamedScript,
     pub issue_free: NamedScript,
 }
@@ -87,6 +89,8 @@ impl Scripts {
             beat: alone("beat", include_str!("lua/beat.lua")),
             unbeat: alone("unbeat", include_str!("lua/unbeat.lua")),
             roll: alone("roll", include_str!("lua/roll.lua")),
+            enlist: alone("enlist", include_str!("lua/enlist.lua")),
+            suspend: alone("suspend", include_str!("lua/suspend.lua")),
             issue_take: alone("issue_take", include_str!("lua/issue_take.lua")),
             issue_free: alone("issue_free", include_str!("lua/issue_free.lua")),
         }
