@@ -12,6 +12,8 @@ mod lifecycle;
 mod loss;
 #[path = "queue/outage.rs"]
 mod outage;
+#[path = "queue/repair.rs"]
+mod repair;
 #[path = "queue/setting.rs"]
 mod setting;
 #[path = "queue/waking.rs"]

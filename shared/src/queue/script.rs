@@ -7,6 +7,7 @@ use crate::config::QueueConfig;
 
 const PRELUDE: &str = include_str!("lua/prelude.lua");
 const LOSE: &str = include_str!("lua/lose.lua");
+const AUDIT: &str = include_str!("lua/audit.lua");
 
 /// Without flags a script is refused when Redis is full; with `allow-oom` it runs, so that a full Redis drains.
 const DENY_OOM: &str = "#!lua\n";
@@ -58,7 +59,8 @@ impl Scripts {
         );
         let in_slot = |name, flags: &str, body: &str| {
             let lose = if body.contains("lose(") { LOSE } else { "" };
-            let text = format!("{PRELUDE}{lose}{body}");
+            let audit = if body.contains("audit(") { AUDIT } else { "" };
+            let text = format!("{PRELUDE}{lose}{audit}{body}");
             // A shebang is the first line; constants come before the prelude that uses them.
             let (first, rest) = text.split_once("local base = KEYS[1]\n").unwrap_or(("", &text));
             let constants = keys::lua_constants(&text);
