@@ -36,8 +36,11 @@ end
 
 -- Tasks that could be claimed now: entries, less those leased or delayed; DIRECT ones have no entry.
 local function waiting()
-  local entries = redis.call('XLEN', TASKS .. 'high') + redis.call('XLEN', TASKS .. 'medium')
-    + redis.call('XLEN', TASKS .. 'low')
+  local entries = 0
+  for priority in pairs(RANK) do
+    local length = redis.pcall('XLEN', TASKS .. priority)
+    if type(length) == 'number' then entries = entries + length end
+  end
   return entries - redis.call('ZCARD', LEASES) - redis.call('ZCARD', DELAYED) + redis.call('SCARD', DIRECT)
 end
 
