@@ -13,8 +13,9 @@ local s = redis.call('HMGET', SWEEP, 'at', 'next', 'grace', 'audit')
 local at, next_due, grace = tonumber(s[1]), num(s[2]), num(s[3])
 
 if at and ms >= at and ms < next_due then return { 'later', next_due - ms } end
--- Redis was away, or its clock was set: living workers renew first.
-if at and (ms > next_due + 3 * sweep_ms or ms < at) then grace = ms + lease_ms end
+-- Redis was away, or its clock was set: living workers renew first. They beat more than twice a lease, so that
+-- none of theirs can have run out when less than half a lease has passed without a sweep.
+if at and (ms > next_due + 3 * sweep_ms or ms > at + lease_ms / 2 or ms < at) then grace = ms + lease_ms end
 -- The clock was set back: nothing is to wait until it has come to where it was. Living workers renew anyway.
 if grace > ms + lease_ms then grace = ms + lease_ms end
 if at and ms < at then
@@ -62,14 +63,14 @@ trim(FAILED, ms)
 trim(CANCELLED, ms)
 if waiting() > 0 and redis.call('EXISTS', PAUSED) == 0 then wake() end
 
--- Sleep until something can run out, but never longer than a third of a lease: one claimed meanwhile
--- must be seen before it ends.
-local wait = math.floor(lease_ms / 3)
+-- Sleep until something can run out, but never longer than a quarter of a lease: half of one is a gap.
+local longest = math.floor(lease_ms / 4)
+local wait = longest
 for _, index in ipairs({ LEASES, DELAYED }) do
   local first = redis.call('ZRANGE', index, '0', '0', 'WITHSCORES')
   if first[2] then wait = math.min(wait, tonumber(first[2]) - ms) end
 end
-wait = math.max(wait, sweep_ms)
+wait = math.min(math.max(wait, sweep_ms), longest)
 if ms < grace then wait = math.max(math.min(wait, grace - ms), math.min(sweep_ms, grace - ms)) end
 if lost == BATCH or promoted == BATCH then wait = 0 end
 
