@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     agents::Agents, cancel::Cancel, config_show::ConfigCommand, create_task::CreateTask, ingest::Ingest,
-    logs::Logs, run_task::RunTask, setup::Setup, status::Status, up::Up, worker::Worker, workflow::Workflow,
+    join_command::JoinCommand, logs::Logs, run_task::RunTask, setup::Setup, status::Status, up::Up,
+    worker::Worker, workflow::Workflow,
 };
 /// GitHub issues become pull requests on the PCs that a team has to spare.
 #[derive(Debug, Parser)]
@@ -19,8 +20,9 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 the task failed, 2 command line, 3 configuration, 4 a program is missing, 5 Redis,
+Exit codes: 0 done, 1 the task failed, 2 command line, 3 configuration, 4 a program is missing, 5 Redis, \
 6 no such task, 7 the task was cancelled, 8 wrong state, 70 internal error, 128+N ended by signal N.
+
 With no redis.url configured, a private redis-server of this user is joined, or started and ended with the command.";
 
 /// Options that every command takes.
@@ -77,6 +79,8 @@ pub enum Command {
     Cancel(Cancel),
     /// Check this machine and say how to mend what is missing.
     Setup(Setup),
+    /// Print the line that makes another PC a worker of this cluster.
+    JoinCommand(JoinCommand),
     /// Look at the configuration.
     Config(ConfigCommand),
 }

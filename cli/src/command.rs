@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod config_show;
 pub mod create_task;
 pub mod ingest;
+pub mod join_command;
 pub mod logs;
 pub mod run_task;
 pub mod setup;

@@ -8,6 +8,7 @@
 mod binary;
 mod error;
 mod left_over;
+mod ownership;
 mod place;
 mod server;
 #[cfg(test)]
@@ -26,7 +27,8 @@ pub use binary::RedisBinary;
 pub use error::EmbeddedRedisError;
 
 use left_over::end_left_over_servers;
-use place::{Ownership, Place, Probe};
+use ownership::{OwnerSays, Ownership};
+use place::{Place, Probe};
 use server::Server;
 
 /// How often a process that joined looks whether the owner is gone, and an owner whether its server still runs.
@@ -37,6 +39,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// How long an owner may take until its server answers others; longer than it waits for a left-over server.
 const OWNER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long an owner that runs one command is waited for, to be followed instead of joined.
+const PASSING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Waits before a server that ended unexpectedly is started again.
 const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -125,13 +130,19 @@ impl Guardian {
     fn guard(mut self) {
         let began = Instant::now();
         loop {
-            match self.place.try_own() {
+            match Ownership::take(self.place.dir()) {
                 Ok(Some(ownership)) => return self.own(&ownership),
                 Ok(None) => {}
                 Err(error) => return self.announce(Err(error)),
             }
             if self.ready.is_some() {
-                if self.place.probe() == Probe::Ready {
+                // Joining a server that ends in a moment would be a failure in the next.
+                let stays = match OwnerSays::read(self.place.dir()) {
+                    OwnerSays::Unready => false,
+                    OwnerSays::Serving => true,
+                    OwnerSays::Passing => began.elapsed() > PASSING_PATIENCE,
+                };
+                if stays && self.place.probe() == Probe::Ready {
                     self.announce(Ok(()));
                 } else if began.elapsed() > OWNER_PATIENCE {
                     let dir = self.place.dir().to_owned();
@@ -150,14 +161,22 @@ impl Guardian {
     }
 
     /// Keeps a server running until told to stop, then ends it. The ownership outlives the server.
-    fn own(&mut self, _ownership: &Ownership) {
+    fn own(&mut self, ownership: &Ownership) {
+        let says = if self.need == Need::Serve { OwnerSays::Serving } else { OwnerSays::Passing };
         let mut failures = 0;
         loop {
             let began = Instant::now();
             match self.start() {
                 Ok(mut server) => {
-                    self.announce(Ok(()));
-                    if self.watch(&mut server) {
+                    self.announce(ownership.say(says));
+                    let told_to_stop = self.watch(&mut server);
+                    // Before it ends: whoever asks from now on waits for the next one.
+                    let said = ownership.say(OwnerSays::Unready);
+                    if let Err(error) = said {
+                        tracing::debug!(%error, "the others learn it from the socket");
+                    }
+                    if told_to_stop {
+                        server.stop();
                         return;
                     }
                 }
@@ -179,11 +198,10 @@ impl Guardian {
         Ok(server)
     }
 
-    /// Waits while the server runs; `true` when it was told to stop and has stopped the server.
+    /// Waits while the server runs; `true` when it was told to stop, `false` when the server has ended by itself.
     fn watch(&self, server: &mut Server) -> bool {
         loop {
             if self.told_to_stop_within(LOOK) {
-                server.stop();
                 return true;
             }
             if let Some(status) = server.exited() {

@@ -48,7 +48,7 @@ fn main() -> process::ExitCode {
             let code = ExitCode::from(&error);
             // A reader that went away (`| head`) is told nothing: it has what it wanted.
             if code != ExitCode::Signal(Signal::SIGPIPE as i32) {
-                let _ = writeln!(io::stderr(), "claude-cluster: {error}");
+                let _ = writeln!(io::stderr(), "claude-cluster: {}", render::plain_lines(&error.to_string()));
             }
             code
         }
@@ -59,6 +59,7 @@ fn main() -> process::ExitCode {
 fn run(command: Command, global: &Global) -> Result<(), CommandError> {
     match command {
         Command::Config(command) => command.run(global),
+        Command::JoinCommand(command) => command.run(global),
         other => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -81,5 +82,6 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Cancel(command) => command.run(global).await,
         Command::Setup(command) => command.run(global).await,
         Command::Config(command) => command.run(global),
+        Command::JoinCommand(command) => command.run(global),
     }
 }

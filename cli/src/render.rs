@@ -12,9 +12,12 @@ use crate::error::CommandError;
 
 /// Writes one line, without what would move a terminal's cursor: titles and messages come from strangers.
 pub fn line(text: impl AsRef<str>) -> Result<(), CommandError> {
-    let text = text.as_ref();
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    write(&plain.collect::<String>())
+    write(&plain_lines(text.as_ref()).replace('\n', " "))
+}
+
+/// `text` with its lines kept, and a space for every other character that a terminal would obey.
+pub fn plain_lines(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
 /// A reader that is gone is an error like any other, and ends the command.
@@ -89,6 +92,11 @@ mod tests {
         assert_eq!(said(200_000), "3 min 20 s");
         assert_eq!(said(7_500_000), "2 h 5 min");
         assert_eq!(said(349_200_000), "4 d 1 h");
+    }
+
+    #[test]
+    fn what_strangers_wrote_cannot_move_the_cursor() {
+        assert_eq!(plain_lines("a\u{1b}[2Jb\r\nc\u{9b}d"), "a [2Jb \nc d");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Issue {
     /// What `user` is to the repository. Says nothing about the sender.
     pub author_association: Option<String>,
     pub state: Option<String>,
+    /// When the event happened, by the forge's clock: whatever triggers also changes the issue.
+    pub updated_at: Option<String>,
     /// Present where the issue is a pull request in truth.
     pub pull_request: Option<IgnoredAny>,
 }

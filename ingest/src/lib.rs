@@ -11,7 +11,6 @@ mod bounded_queue;
 pub mod classify;
 mod event;
 mod health;
-mod hidden_text;
 mod rejection;
 mod routes;
 mod secret;

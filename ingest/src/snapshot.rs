@@ -1,16 +1,13 @@
 //! The issue as it is at the trigger, made into a task.
 
+use chrono::DateTime;
 use shared::{
     RepositoryName, TaskId, TaskSpec,
+    hidden_text::{strip, strip_line},
     task::{BODY_BYTES_MAX, TITLE_BYTES_MAX, Trigger, cut},
 };
 
-use crate::{
-    classify::Classifier,
-    event::Issue,
-    hidden_text::{strip, strip_line},
-    trigger::short,
-};
+use crate::{classify::Classifier, event::Issue, trigger::short};
 
 /// Labels that are kept, and bytes of each. GitHub allows 100 an issue, of 50 characters.
 const LABELS_MAX: usize = 100;
@@ -44,8 +41,13 @@ pub fn task_spec(
         body,
         labels,
         trigger,
+        triggered_at_ms: issue.updated_at.as_deref().and_then(unix_ms),
         ..TaskSpec::new(TaskId::generate(), repository, &title)
     }
+}
+
+fn unix_ms(time: &str) -> Option<u64> {
+    u64::try_from(DateTime::parse_from_rfc3339(time).ok()?.timestamp_millis()).ok()
 }
 
 #[cfg(test)]
@@ -67,6 +69,13 @@ mod tests {
             spec(&json!({"number": 7, "title": "\u{200B} ", "body": null, "labels": null, "user": null}));
         assert_eq!((spec.title.as_str(), spec.body.as_str(), spec.issue), ("Issue #7", "", Some(7)));
         assert_eq!((spec.author, spec.labels.len()), (None, 0));
+    }
+
+    #[test]
+    fn the_forges_own_time_says_as_of_when_the_task_is() {
+        let at = |time: &str| spec(&json!({"number": 7, "title": "t", "updated_at": time})).triggered_at_ms;
+        assert_eq!(at("2024-12-08T10:00:00Z"), Some(1_733_652_000_000));
+        assert_eq!(at("yesterday"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod error;
 mod load;
 mod schema;
 mod setting;
+mod value_file;
 mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -53,6 +54,10 @@ pub struct RedisConfig {
     pub url: SecretString,
     /// Replaces the URL's password where set, so that the URL may be shown. `REDIS_PASSWORD`.
     pub password: SecretString,
+    /// Certificates (PEM) of the authority that a `rediss://` server is signed by. Empty: those of the system.
+    pub ca: String,
+    /// How other machines reach this server, for `join-command`. Empty: as `url` says.
+    pub join_url: SecretString,
     /// First part of every key.
     pub prefix: String,
     pub connect_timeout_ms: u64,
@@ -102,12 +107,18 @@ pub struct IngestConfig {
     pub insecure_webhooks: bool,
 }
 
-/// `[github]`: what triggers, and whom to trust.
+/// `[github]`: which one, what triggers, and whom to trust.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GithubConfig {
     /// `GITHUB_TOKEN`.
     pub token: SecretString,
+    /// Of the REST API: `https://api.github.com`, or `https://HOST/api/v3` of an Enterprise Server.
+    pub base_url: String,
+    /// `owner/name.git` below it is cloned from and pushed to. Empty: the server that `base_url` belongs to.
+    pub git_base_url: String,
+    /// Limit of one request.
+    pub timeout_ms: u64,
     /// `GITHUB_WEBHOOK_SECRET`. Empty: made at first start and kept in the state directory.
     pub webhook_secret: SecretString,
     pub trigger_label: String,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
     /// A pull request stands on the forge.
-    PullRequest { url: String, branch: String },
+    PullRequest { url: String, number: u64, branch: String, commit: String, tests: TestsSummary },
     /// A branch was pushed and nothing else: a plain git remote.
     Branch { branch: String, commit: String, tests: TestsSummary },
     /// The agent changed nothing; its answer is what there is.
@@ -87,7 +87,7 @@ pub struct Failure {
     pub class: FailureClass,
     /// For a person: what happened and what to do about it.
     pub message: String,
-    /// For [`FailureClass::UsageLimit`]: how long until the limit resets, where the agent said so.
+    /// How long until a limit resets, where the agent or the forge said so.
     pub retry_after: Option<Duration>,
     /// A branch with partial work, where some was kept.
     pub branch: Option<String>,

@@ -22,6 +22,7 @@ mod script;
 mod settle;
 mod suspend;
 mod sweep;
+mod tls;
 mod wake;
 
 use std::sync::Arc;

@@ -101,6 +101,10 @@ pub struct TaskSpec {
     pub specialty: Specialty,
     pub priority: Priority,
     pub classification: Classification,
+    /// When it was triggered, by the forge's clock, in ms since the Unix epoch: what was written below the issue
+    /// later does not reach the task. `None`: no comments do.
+    #[serde(default)]
+    pub triggered_at_ms: Option<u64>,
 }
 
 impl TaskSpec {
@@ -119,6 +123,7 @@ impl TaskSpec {
             specialty: Specialty::general(),
             priority: Priority::Medium,
             classification: Classification::default(),
+            triggered_at_ms: None,
         }
     }
 }

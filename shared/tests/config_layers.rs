@@ -258,6 +258,49 @@ fn a_secret_in_a_file_that_everybody_can_read_is_warned_about() {
 }
 
 #[test]
+fn a_secret_may_stand_in_a_file_of_its_own() {
+    let mut layers = Layers::new();
+    let (first, second) = (layers.write("first", "from-first\n"), layers.write("second", "from-second\r\n"));
+    let empty = layers.write("empty", "\n");
+    let named = |path: &PathBuf| path.display().to_string();
+    layers = layers.file("mine.toml", &format!("[github]\ntoken_file = {:?}\n", named(&first)));
+    let loaded = layers.load();
+    assert_eq!(loaded.config.github.token.expose_secret(), "from-first");
+    assert_eq!(origin(&loaded, "github.token"), named(&first));
+    assert!(!format!("{:?}", loaded.settings).contains("from-first"));
+
+    layers = layers.env(&[("GITHUB_TOKEN_FILE", &named(&second)), ("REDIS_PASSWORD_FILE", &named(&empty))]);
+    let config = layers.load().config;
+    assert_eq!(config.github.token.expose_secret(), "from-second", "a later layer wins");
+    assert_eq!(config.redis.password.expose_secret(), "", "an empty file sets nothing");
+
+    layers = layers.env(&[("GITHUB_TOKEN_FILE", &named(&empty))]);
+    assert_eq!(layers.load().config.github.token.expose_secret(), "from-first");
+    layers = layers.env(&[("GITHUB_TOKEN_FILE", &named(&second)), ("GITHUB_TOKEN", "itself")]);
+    assert_eq!(layers.load().config.github.token.expose_secret(), "itself");
+}
+
+#[test]
+fn a_file_for_a_secret_is_named_when_it_cannot_be_used() {
+    let missing = Layers::new().env(&[("ANTHROPIC_API_KEY_FILE", "/nowhere/key")]).refused();
+    let names = ["ANTHROPIC_API_KEY_FILE", "agent.anthropic_api_key_file", "/nowhere/key"];
+    assert!(names.iter().all(|name| missing.contains(name)), "{missing}");
+    let relative = Layers::new().file("mine.toml", "[redis]\npassword_file = \"secret\"\n").refused();
+    assert!(relative.contains("mine.toml: redis.password_file must be an absolute path"), "{relative}");
+    let twice =
+        Layers::new().file("mine.toml", "[redis]\npassword = \"a\"\npassword_file = \"/x\"\n").refused();
+    assert!(twice.contains("redis.password are both given"), "{twice}");
+    let other = Layers::new().file("mine.toml", "[worker]\nnode_id_file = \"/x\"\n").refused();
+    assert!(other.contains("did you mean"), "only values that may be secret stand in files: {other}");
+
+    let mut layers = Layers::new();
+    let open = layers.write("open", "secret");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    layers = layers.env(&[("GITHUB_TOKEN_FILE", &open.display().to_string())]);
+    assert!(layers.load().warnings[0].contains("chmod 600"));
+}
+
+#[test]
 fn a_coordinators_address_is_accepted_and_said_to_do_nothing() {
     let loaded = Layers::new().env(&[("COORDINATOR_HOST", "localhost")]).load();
     assert!(loaded.warnings[0].contains("COORDINATOR_HOST"));

@@ -16,5 +16,7 @@ mod outage;
 mod repair;
 #[path = "queue/setting.rs"]
 mod setting;
+#[path = "queue/tls.rs"]
+mod tls;
 #[path = "queue/waking.rs"]
 mod waking;

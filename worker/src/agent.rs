@@ -23,6 +23,9 @@ use crate::{
 /// The `claude` program unless `agent.command` names another.
 const CLAUDE: &str = "claude";
 
+/// Earlier ones leave processes behind and can end before their result is written.
+const CLAUDE_VERSION_MIN: [u32; 3] = [2, 1, 212];
+
 /// The configured agent and the program it stands for.
 pub(crate) struct Agent {
     config: AgentConfig,
@@ -54,7 +57,7 @@ pub(crate) enum Event {
     ToolFailed(String),
     Denied { tool: String },
     Retrying { attempt: u32, of: u32, error: String },
-    Limit { kind: String, resets_at_s: Option<u64> },
+    Limit { kind: String },
     Cost { usd: f64, turns: u32 },
 }
 
@@ -160,6 +163,15 @@ impl Agent {
     }
 }
 
+/// What to say of a version that is known to misbehave; `None` for any other.
+pub(crate) fn complaint_about(version: &str) -> Option<String> {
+    let numbers: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
+    (numbers.len() == 3 && numbers[..] < CLAUDE_VERSION_MIN[..]).then(|| {
+        let [major, minor, patch] = CLAUDE_VERSION_MIN;
+        format!("claude {version} may cut off its result; update it to {major}.{minor}.{patch} or newer")
+    })
+}
+
 impl Reading {
     pub(crate) fn line(&mut self, from: Pipe, line: &Line) -> Vec<Event> {
         match self {
@@ -200,8 +212,20 @@ impl fmt::Display for Event {
             Self::Retrying { attempt, of, error } => {
                 write!(f, "the API failed ({error}); retry {attempt} of {of}")
             }
-            Self::Limit { kind, .. } => write!(f, "the account met its {kind} limit"),
+            Self::Limit { kind } => write!(f, "the account met its {kind} limit"),
             Self::Cost { usd, turns } => write!(f, "{turns} turns, {usd:.4} USD so far in this session"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(complaint_about("2.1.197").is_some() && complaint_about("2.1.99").is_some());
+        assert!(complaint_about("2.1.212").is_none() && complaint_about("2.2.0").is_none());
+        assert!(complaint_about("nightly").is_none());
     }
 }

@@ -14,7 +14,6 @@ use std::{
 };
 
 use nix::{
-    errno::Errno,
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
@@ -27,7 +26,7 @@ use tokio::{
 pub(crate) use self::captured::{Captured, capture};
 use crate::{
     output::{Line, Lines},
-    process_tree::children_of,
+    process_tree::{children_of, group_lives},
 };
 
 /// How long a killed tree may take to vanish before that is an error; only a broken disk or kernel needs it.
@@ -176,12 +175,12 @@ impl Tree {
             }
         }
         // A group outlives its first process until the last helper is gone.
-        while self.ends == Ends::Group
-            && group.is_some_and(|group| killpg(group, Signal::SIGKILL) != Err(Errno::ESRCH))
-        {
+        let Some(group) = group.filter(|_| self.ends == Ends::Group) else { return Ok(()) };
+        while group_lives(group) {
             if Instant::now() > deadline {
                 return Err(still_alive());
             }
+            let _ = killpg(group, Signal::SIGKILL);
             sleep(KILL_AGAIN).await;
         }
         Ok(())

@@ -14,12 +14,13 @@ use shared::{Failure, config::Config, state_dir::StateDir};
 use tokio::sync::watch;
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, complaint_about},
     child::{self, Ending, Nursery},
     git::Git,
+    github::GitHub,
     host::Host,
     redact::Redactor,
-    run::{Attempt, Problem, Reporter, RunControl, RunEnd, RunInput, StopReason},
+    run::{Attempt, IssueTalk, Problem, Reporter, RunControl, RunEnd, RunInput, StopReason},
     sandbox::{Confined, Sandbox},
     workspace::{Owner, Workspace, sweep},
 };
@@ -38,6 +39,8 @@ pub struct Executor {
     agent: Agent,
     agent_version: Option<String>,
     redactor: Arc<Redactor>,
+    /// `None` without a token.
+    github: Option<Arc<GitHub>>,
     workspaces: PathBuf,
     mirrors: PathBuf,
 }
@@ -73,6 +76,7 @@ impl Executor {
             Err(error) => tracing::warn!(%error, "left-over workspaces cannot be removed"),
         }
         let agent = Agent::find(&config.agent, &sandbox)?;
+        let github = GitHub::connect(&config.github)?;
         let mut executor = Self {
             config: config.clone(),
             host,
@@ -80,10 +84,14 @@ impl Executor {
             agent,
             agent_version: None,
             redactor: Arc::new(Redactor::of(config)),
+            github,
             workspaces,
             mirrors,
         };
         executor.agent_version = executor.ask_version().await?;
+        if let Some(complaint) = executor.agent_version.as_deref().and_then(complaint_about) {
+            tracing::warn!("{complaint}");
+        }
         Ok(executor)
     }
 
@@ -127,6 +135,7 @@ impl Executor {
         };
         let reporter = Reporter::new(reports, Arc::clone(&self.redactor));
         let git = Git::new(&self.config, &self.host, nursery.clone());
+        let talk = IssueTalk::new(&self.config, &input, &reporter, &still_held);
         let attempt = Attempt {
             config: &self.config,
             sandbox: &self.sandbox,
@@ -138,6 +147,8 @@ impl Executor {
             input: &input,
             reporter: &reporter,
             still_held: &still_held,
+            github: self.github.as_ref(),
+            talk: &talk,
         };
         // The one place that listens: whatever the attempt waits for is dropped, and thereby killed.
         let ended = tokio::select! {
@@ -156,6 +167,8 @@ impl Executor {
             (Some(Err(Problem::Failed(failure))), Ok(())) => RunEnd::Failed(self.redactor.failure(failure)),
         };
         self.leave(workspace, &end, &nursery).await;
+        // Before the task is settled: a worker that dies in between lets another run say it again.
+        talk.close(&end).await;
         end
     }
 

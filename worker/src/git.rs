@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::{ExposeSecret, SecretString};
 use shared::{Failure, FailureClass, config::Config};
 
 use crate::{
@@ -31,11 +32,31 @@ const SETTINGS: [&str; 7] = [
     "init.templateDir=",
 ];
 
+/// Holds the token in the environment of the one git command that needs it, and is named by [`Access::setting`].
+const TOKEN_VARIABLE: &str = "CLAUDE_CLUSTER_GIT_TOKEN";
+
+/// What lets git in at a forge.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// The token goes to URLs below this one and to no other, whatever redirects.
+    pub base_url: String,
+    pub token: SecretString,
+}
+
+impl Access {
+    /// A helper that git asks for the credentials. The token itself stands in no argument, URL or file.
+    fn setting(&self) -> String {
+        let answer = format!("printf 'username=x-access-token\\npassword=%s\\n' \"${TOKEN_VARIABLE}\"");
+        format!("credential.{}.helper=!f() {{ test \"$1\" != get || {answer}; }}; f", self.base_url)
+    }
+}
+
 /// Git as the worker runs it.
 #[derive(Clone)]
 pub(crate) struct Git {
     nursery: Nursery,
     env: BTreeMap<OsString, OsString>,
+    access: Option<Access>,
     timeout: Duration,
 }
 
@@ -71,7 +92,12 @@ impl Git {
                 env.insert(name.into(), value.to_owned());
             }
         }
-        Self { nursery, env, timeout: Duration::from_millis(config.git.timeout_ms) }
+        Self { nursery, env, access: None, timeout: Duration::from_millis(config.git.timeout_ms) }
+    }
+
+    /// The same, let in at a forge: for the one command that talks to it.
+    pub(crate) fn with(&self, access: Option<&Access>) -> Self {
+        Self { access: access.cloned(), ..self.clone() }
     }
 
     /// Runs `git ARGS` without any repository and returns what it printed.
@@ -100,10 +126,16 @@ impl Git {
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
+        if let Some(access) = &self.access {
+            command.args(["-c", &access.setting()]);
+        }
         if let Some(repository) = repository {
             command.arg("--git-dir").arg(repository);
         }
         command.args(args).env_clear().envs(&self.env).current_dir("/");
+        if let Some(access) = &self.access {
+            command.env(TOKEN_VARIABLE, access.token.expose_secret());
+        }
         let job = Job { command, ends: Ends::Group };
         let captured = child::capture(&self.nursery, job, &[], self.timeout).await?;
         match captured.ending {
@@ -121,7 +153,7 @@ fn said(captured: &Captured) -> String {
 }
 
 /// What git says (in the C locale) when trying again cannot help, and what to do then.
-const FOR_GOOD: [(&str, &str); 11] = [
+const FOR_GOOD: [(&str, &str); 14] = [
     ("does not appear to be a git repository", "check the path or URL"),
     ("not found", "check the path or URL"),
     ("does not exist", "check the path or URL"),
@@ -132,6 +164,12 @@ const FOR_GOOD: [(&str, &str); 11] = [
     ),
     ("could not read Username", "it does not exist or needs credentials that the worker does not have"),
     ("Authentication failed", "the credentials are not accepted"),
+    ("returned error: 403", "the credentials do not give the right to do this"),
+    (
+        "without `workflow` scope",
+        "the change touches .github/workflows, which the token may not: give it the right to write workflows",
+    ),
+    ("rule violations", "the remote refuses this branch: look at its rules"),
     ("Permission denied", "the worker's user lacks the right or the key"),
     ("Host key verification failed", "add the server's key to known_hosts of the worker's user"),
     ("hook declined", "the remote refuses this branch: look at its hooks and branch rules"),

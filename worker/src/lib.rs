@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod executor;
+pub mod github;
 pub mod host;
 pub mod run;
 pub mod supervise;
@@ -14,6 +15,7 @@ mod branch;
 mod child;
 mod credentials;
 mod git;
+mod harmless;
 mod heartbeat;
 mod identity;
 mod ledger;

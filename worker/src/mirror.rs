@@ -12,7 +12,7 @@ use shared::Failure;
 
 use crate::{
     child::Nursery,
-    git::{Git, GitError},
+    git::{Access, Git, GitError},
     workspace::{LockFile, remove_tree},
 };
 
@@ -33,6 +33,7 @@ pub(crate) type Branches = BTreeMap<String, String>;
 pub(crate) struct Mirror<'a> {
     git: &'a Git,
     nursery: &'a Nursery,
+    access: Option<&'a Access>,
     url: String,
     path: PathBuf,
 }
@@ -44,9 +45,15 @@ pub(crate) struct Fetched {
 }
 
 impl<'a> Mirror<'a> {
-    pub(crate) fn new(git: &'a Git, nursery: &'a Nursery, mirrors: &Path, url: &str) -> Self {
+    pub(crate) fn new(
+        git: &'a Git,
+        nursery: &'a Nursery,
+        access: Option<&'a Access>,
+        mirrors: &Path,
+        url: &str,
+    ) -> Self {
         let path = mirrors.join(format!("{}-{}.git", readable(url), digest(url)));
-        Self { git, nursery, url: url.to_owned(), path }
+        Self { git, nursery, access, url: url.to_owned(), path }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -58,7 +65,8 @@ impl<'a> Mirror<'a> {
     pub(crate) async fn fetch(&self, base_branch: Option<&str>) -> Result<Fetched, Failure> {
         let _lock = self.lock().await?;
         let doing = format!("cannot read {}", self.url);
-        let listing = self.git.run(&["ls-remote", "--symref", "--", &self.url, "HEAD", "refs/heads/*"]).await;
+        let ask = ["ls-remote", "--symref", "--", &self.url, "HEAD", "refs/heads/*"];
+        let listing = self.git.with(self.access).run(&ask).await;
         let remote = parse_listing(&listing.map_err(|error| error.into_failure(&doing))?);
         let base = self.base(&remote, base_branch)?;
         if !self.has(&base).await {
@@ -161,7 +169,7 @@ impl<'a> Mirror<'a> {
         let quiet = ["fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"];
         let narrow =
             ["--no-auto-gc", "--no-recurse-submodules", "--", &self.url, "+refs/heads/*:refs/heads/*"];
-        self.git.run_in(mirror, &[&quiet[..], &narrow[..]].concat()).await?;
+        self.git.with(self.access).run_in(mirror, &[&quiet[..], &narrow[..]].concat()).await?;
         self.git.run_in(mirror, &["cat-file", "-e", &format!("{}^{{tree}}", base.commit)]).await?;
         Ok(())
     }

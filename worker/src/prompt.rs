@@ -2,6 +2,8 @@
 
 use shared::TaskSpec;
 
+use crate::github::Comment;
+
 /// What the engine knows about the run, for the prompt.
 pub(crate) struct Context<'a> {
     pub base_branch: &'a str,
@@ -9,6 +11,8 @@ pub(crate) struct Context<'a> {
     pub test_command: Option<&'a str>,
     /// Fences in the untrusted text. Made anew for each run, so that no text can contain it.
     pub boundary: &'a str,
+    /// What people have written below the issue.
+    pub comments: &'a [Comment],
 }
 
 /// The whole task, for an agent that knows nothing of it yet.
@@ -25,6 +29,7 @@ pub(crate) fn for_task(spec: &TaskSpec, context: &Context<'_>) -> String {
     };
     let boundary = context.boundary;
     let (title, body) = (visible(&spec.title), visible(&spec.body));
+    let comments: String = context.comments.iter().map(comment).collect();
     format!(
         "You work alone, without anybody to ask, on one task in the git repository in the current directory.\n\
          \n\
@@ -42,10 +47,14 @@ pub(crate) fn for_task(spec: &TaskSpec, context: &Context<'_>) -> String {
          ----- task {boundary} -----\n\
          {title}\n\
          \n\
-         {body}\n\
+         {body}\n{comments}\
          ----- end of task {boundary} -----\n",
         base = context.base_branch,
     )
+}
+
+fn comment(comment: &Comment) -> String {
+    format!("\nComment by {}, {}:\n{}\n", comment.author, comment.written_at, visible(&comment.text))
 }
 
 /// What is added when the tests were red.
@@ -83,7 +92,7 @@ mod tests {
     use super::*;
 
     fn context() -> Context<'static> {
-        Context { base_branch: "main", test_command: Some("make test"), boundary: "b0undary" }
+        Context { base_branch: "main", test_command: Some("make test"), boundary: "b0undary", comments: &[] }
     }
 
     #[test]
@@ -95,6 +104,16 @@ mod tests {
         let inner = inner.split("----- end of task b0undary -----").next().unwrap();
         assert_eq!(inner, format!("Title\n\n{}\n", spec.body));
         assert!(prompt.contains("make test"));
+    }
+
+    #[test]
+    fn comments_stand_below_the_body_within_the_boundaries() {
+        let spec = TaskSpec::new("t".parse().unwrap(), "o/n".parse().unwrap(), "Title");
+        let written_at = "2024-12-08 10:00 UTC".to_owned();
+        let comments = [Comment { author: "ann".to_owned(), written_at, text: "Use 42.".to_owned() }];
+        let prompt = for_task(&spec, &Context { comments: &comments, ..context() });
+        let told = "\nComment by ann, 2024-12-08 10:00 UTC:\nUse 42.\n----- end of task b0undary -----\n";
+        assert!(prompt.ends_with(told), "{prompt}");
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! Where a result goes.
 
 mod git;
+mod words;
+
+use std::sync::Arc;
 
 use shared::{Failure, RepositoryName, config::Config};
 
-pub(crate) use self::git::{Publication, publish};
+pub(crate) use self::{
+    git::{Publication, publish},
+    words::{Facts, Moment, pull_request, status},
+};
+use crate::{
+    git::Access,
+    github::{GitHub, Repository},
+};
 
 /// A repository as this worker reaches it.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Remote {
     /// What is cloned from and pushed to: a path or a git URL.
     pub url: String,
@@ -17,35 +26,70 @@ pub(crate) struct Remote {
 }
 
 /// What makes more of a pushed branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forge {
     /// Nothing: the branch is the result.
     PlainGit,
+    GitHub(Repository),
+}
+
+/// Where a repository is, by this worker's configuration alone; what a webhook said is not asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place<'r> {
+    Git(String),
+    GitHub { owner: &'r str, name: &'r str },
 }
 
 impl Remote {
-    /// Decides by this worker's configuration alone; what a webhook said is not asked.
-    pub(crate) fn of(repository: &RepositoryName, config: &Config) -> Result<Self, Failure> {
+    /// Finds out how to reach `repository`. One on GitHub is looked up there; `github` is `None` without a token.
+    pub(crate) async fn find(
+        repository: &RepositoryName,
+        config: &Config,
+        github: Option<&Arc<GitHub>>,
+    ) -> Result<Self, Failure> {
+        let place = place(repository, config)?;
+        let (url, forge) = match place {
+            Place::Git(url) => (url, Forge::PlainGit),
+            Place::GitHub { owner, name } => {
+                let github = github.ok_or_else(|| GitHub::missing(repository))?;
+                let found = github.repository(owner, name, config).await?;
+                (found.clone_url(), Forge::GitHub(found))
+            }
+        };
         let entry =
             config.repository_entry(repository).map_err(|error| Failure::configuration(error.to_string()))?;
         let base_branch = entry.map(|entry| entry.base_branch.clone()).filter(|name| !name.is_empty());
-        let mapped = entry.map(|entry| entry.url.as_str()).filter(|url| !url.is_empty());
-        let located = match mapped {
-            Some(url) => url.parse().map_err(|error| {
-                Failure::configuration(format!("the [[repository]] entry for {repository}: url: {error}"))
-            })?,
-            None => repository.clone(),
-        };
-        match located {
-            RepositoryName::Path(url) | RepositoryName::Url(url) => {
-                Ok(Self { url, base_branch, forge: Forge::PlainGit })
-            }
-            RepositoryName::Forge { .. } => Err(Failure::configuration(format!(
-                "{repository} has no url here: publishing to GitHub is not part of this version; give it a \
-                 [[repository]] entry with match = \"{repository}\" and url = a git URL or a path"
-            ))),
+        Ok(Self { url, base_branch, forge })
+    }
+
+    /// What git needs to be let in.
+    pub(crate) fn access(&self) -> Option<&Access> {
+        match &self.forge {
+            Forge::PlainGit => None,
+            Forge::GitHub(repository) => Some(repository.access()),
         }
     }
+}
+
+fn place<'r>(repository: &'r RepositoryName, config: &Config) -> Result<Place<'r>, Failure> {
+    let entry =
+        config.repository_entry(repository).map_err(|error| Failure::configuration(error.to_string()))?;
+    let mapped = entry.map(|entry| entry.url.as_str()).filter(|url| !url.is_empty());
+    if let Some(url) = mapped {
+        let refuse = |problem: String| {
+            Failure::configuration(format!("the [[repository]] entry for {repository}: url: {problem}"))
+        };
+        return match url.parse() {
+            Ok(RepositoryName::Path(url) | RepositoryName::Url(url)) => Ok(Place::Git(url)),
+            Ok(RepositoryName::Forge { .. }) => {
+                Err(refuse("must be an absolute path or a git URL".to_owned()))
+            }
+            Err(error) => Err(refuse(error.to_string())),
+        };
+    }
+    Ok(match repository {
+        RepositoryName::Path(url) | RepositoryName::Url(url) => Place::Git(url.clone()),
+        RepositoryName::Forge { owner, name } => Place::GitHub { owner, name },
+    })
 }
 
 #[cfg(test)]
@@ -67,22 +111,33 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_gives_a_name_its_url() {
-        let remote =
-            Remote::of(&"octo/cat".parse().unwrap(), &config(&[("octo/*", "/srv/git/cat.git")])).unwrap();
-        assert_eq!((remote.url.as_str(), remote.forge), ("/srv/git/cat.git", Forge::PlainGit));
+    fn a_mapping_gives_a_name_its_url_and_without_one_it_is_on_github() {
+        let name = "octo/cat".parse().unwrap();
+        let mapped = place(&name, &config(&[("octo/*", "/srv/git/cat.git")])).unwrap();
+        assert_eq!(mapped, Place::Git("/srv/git/cat.git".to_owned()));
+        for entries in [&[][..], &[("octo/*", "")]] {
+            let place = place(&name, &config(entries)).unwrap();
+            assert_eq!(place, Place::GitHub { owner: "octo", name: "cat" });
+        }
     }
 
     #[test]
-    fn what_has_no_mapping_or_a_dangerous_one_is_a_matter_of_configuration() {
+    fn what_is_not_allowed_or_mapped_to_something_dangerous_is_a_matter_of_configuration() {
         for entries in [
-            &[][..],
             &[("other/*", "/x")],
             &[("octo/cat", "ext::sh -c id")],
             &[("octo/cat", "--upload-pack=x")],
+            &[("*", "a/b")],
         ] {
-            let failure = Remote::of(&"octo/cat".parse().unwrap(), &config(entries)).unwrap_err();
+            let failure = place(&"octo/cat".parse().unwrap(), &config(entries)).unwrap_err();
             assert_eq!(failure.class, FailureClass::Configuration, "{entries:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn without_a_token_a_repository_on_github_says_what_to_set() {
+        let found = Remote::find(&"octo/cat".parse().unwrap(), &config(&[]), None).await;
+        let failure = found.err().unwrap();
+        assert!(failure.message.contains("GITHUB_TOKEN") && failure.class == FailureClass::Configuration);
     }
 }

@@ -68,7 +68,7 @@ impl Redactor {
     pub(crate) fn outcome(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::NoChange { answer } => Outcome::NoChange { answer: self.redact(&answer).into_owned() },
-            branch @ (Outcome::Branch { .. } | Outcome::PullRequest { .. }) => branch,
+            published @ (Outcome::Branch { .. } | Outcome::PullRequest { .. }) => published,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod agent_round;
 mod attempt;
 mod commit_message;
+mod issue_talk;
 mod reporter;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -13,7 +14,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use shared::{Failure, Outcome, TaskSpec, lifecycle::Fence, task_log::LogLine};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use self::{attempt::Attempt, reporter::Reporter};
+pub(crate) use self::{attempt::Attempt, issue_talk::IssueTalk, reporter::Reporter};
 
 /// Reports that wait for the queue. When it is full the run waits, and with it the agent's pipe.
 pub const REPORTS_MAX: usize = 256;
@@ -80,6 +81,8 @@ pub struct RunInput {
     pub spec: TaskSpec,
     /// Which claim of the task this is, from 1.
     pub run: u32,
+    /// Transient failures that counted so far.
+    pub attempts: u32,
     pub fence: Fence,
     /// The worker's node id, for the commit's trailers.
     pub node: String,

@@ -27,6 +27,9 @@ const LIMIT_WITHOUT_RESET: Duration = Duration::from_secs(15 * 60);
 /// Longest rest, whatever a limit says: a wrong date must not stop a fleet for weeks.
 const LIMIT_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// Longest wait that a forge may ask for before a retry.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
 /// What every slot of a worker shares.
 pub struct SlotContext {
     pub queue: Queue,
@@ -100,7 +103,7 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
                 }
                 Some(None) => {}
             }
-            execute(context, &lease, spec, claimed.runs, told).await
+            execute(context, &lease, spec, (claimed.runs, claimed.attempts), told).await
         }
     };
     settle(context, &lease, claimed.runs, claimed.attempts, end).await
@@ -118,15 +121,15 @@ async fn execute(
     context: &SlotContext,
     lease: &Lease,
     spec: TaskSpec,
-    run: u32,
+    (run, attempts): (u32, u32),
     stop: watch::Receiver<Option<StopReason>>,
 ) -> RunEnd {
     tracing::info!(task = %lease.id, run, repository = %spec.repository, title = spec.title, "task started");
     let (reports, received) = mpsc::channel(REPORTS_MAX);
     let control = RunControl { stop, reports, still_held: fence_check(context, lease) };
-    let input = RunInput { spec, run, fence: lease.fence, node: context.node.clone() };
+    let input = RunInput { spec, run, attempts, fence: lease.fence, node: context.node.clone() };
     let scribe = Scribe::new(context.queue.clone(), lease.clone(), run);
-    let (end, ()) = tokio::join!(context.executor.run(input, control), scribe.run(received));
+    let (end, ()) = tokio::join!(Box::pin(context.executor.run(input, control)), scribe.run(received));
     end
 }
 
@@ -188,7 +191,9 @@ async fn settle_failure(
     let queue = &context.queue;
     match failure.class {
         FailureClass::Transient => {
-            let delay = queue.settings().retry().delay(attempts);
+            // A forge that says when to come back is not asked before.
+            let asked = failure.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+            let delay = queue.settings().retry().delay(attempts).max(asked);
             persist(context, lease, || queue.retry(lease, failure, delay)).await
         }
         FailureClass::UsageLimit => {

@@ -19,7 +19,9 @@ use crate::{
 #[command(after_help = "\
 Examples:
   claude-cluster create-task --repo owner/name --issue-file issue.md
-  gh issue view 42 --json title,body,labels,number | claude-cluster create-task --repo owner/name --issue-file -
+  gh issue view 42 --json title,body,labels,number |
+      claude-cluster create-task --repo owner/name --issue-file -
+
 Prints the task's id; run it with `claude-cluster run-task ID`.")]
 pub struct CreateTask {
     #[command(flatten)]

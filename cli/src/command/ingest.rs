@@ -20,6 +20,7 @@ use crate::{
 #[command(after_help = "\
 Example:
   claude-cluster ingest --listen 0.0.0.0:8000
+
 Answers POST /webhook/github, GET /health and GET /ready. SIGTERM ends it after the requests under way.")]
 pub struct Ingest {
     /// Address and port; ingest.listen.

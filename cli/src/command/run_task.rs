@@ -16,6 +16,7 @@ use crate::{
 #[command(after_help = "\
 Example:
   claude-cluster run-task $(claude-cluster create-task --repo owner/name --issue-file issue.md)
+
 Signals and exit codes are those of `workflow`.")]
 pub struct RunTask {
     #[arg(value_name = "ID", value_parser = task_id)]

@@ -29,7 +29,8 @@ const WORKERS_MAX: i64 = 32;
 Examples:
   claude-cluster up
   claude-cluster up --workers 2 --max-tasks 1 --listen 0.0.0.0:8000
-First SIGTERM or Ctrl-C: no new tasks, what runs is finished, then everything ends. Second: tasks are given back at
+
+First SIGTERM or Ctrl-C: no new tasks, what runs is finished, then everything ends. Second: tasks are given back at \
 once. Third: everything is killed. A part that crashes is started again.")]
 pub struct Up {
     /// Worker processes.
@@ -82,8 +83,11 @@ impl Up {
                 request = signals.wait(if told.is_none() { Urgency::Drain } else { Urgency::Now }),
                     if told != Some(Urgency::Now) =>
                 {
+                    let steps = if told.is_none() && request.urgency == Urgency::Now { 2 } else { 1 };
+                    for _ in 0..steps {
+                        parts.iter().for_each(Part::terminate);
+                    }
                     told = Some(request.urgency);
-                    parts.iter().for_each(Part::terminate);
                 }
                 ending = endings.recv() => match ending {
                     None => break,

@@ -21,8 +21,9 @@ const ALL: &str = "all";
 #[command(after_help = "\
 Examples:
   claude-cluster worker
-  REDIS_URL=redis://:password@10.0.0.5:6379/0 claude-cluster worker --specialties backend,testing --max-tasks 3
-First SIGTERM or Ctrl-C: takes nothing new, finishes what runs (at most worker.drain_ms), then gives it back.
+  REDIS_URL=redis://:password@10.0.0.5:6379 claude-cluster worker --specialties backend,testing
+
+First SIGTERM or Ctrl-C: takes nothing new, finishes what runs (at most worker.drain_ms), then gives it back. \
 Second: gives it back at once. Third: leaves at once.")]
 pub struct Worker {
     #[command(flatten)]

@@ -30,9 +30,12 @@ use crate::{
 #[command(after_help = "\
 Examples:
   claude-cluster workflow --repo ../my-project --issue-file issue.md
-  claude-cluster workflow --repo owner/name --issue-file issue.md --agent-command 'my-agent --fast'
-Needs no configuration. First Ctrl-C: the run is stopped and the task goes into the queue. Second: it is cancelled.
-Third: leaves at once. Ends with 0 when there is a result, 1 when the task failed, 7 when it was cancelled.")]
+  claude-cluster workflow --repo ./name.git --issue-file - --agent-command 'my-agent --fast' < issue.md
+
+Needs no configuration. First Ctrl-C: the run is stopped and the task goes into the queue. Second: it is cancelled. \
+Third: leaves at once.
+
+Ends with 0 when there is a result, 1 when the task failed, 7 when it was cancelled.")]
 pub struct Workflow {
     #[command(flatten)]
     task: TaskArgs,

@@ -1,12 +1,9 @@
-//! The directory of the private redis-server: its lock, its socket, its data.
+//! The directory of the private redis-server: its socket, its data.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::File,
     io::{self, Read, Write},
-    os::{
-        fd::AsRawFd,
-        unix::{fs::OpenOptionsExt, net::UnixStream},
-    },
+    os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -31,9 +28,6 @@ pub enum Probe {
     Loading,
     Silent,
 }
-
-/// Proof of ownership: held as long as it lives, released by the kernel even after `kill -9`.
-pub struct Ownership(#[expect(dead_code, reason = "its lock is what counts")] File);
 
 /// A directory that one redis-server at a time works in.
 pub struct Place {
@@ -72,19 +66,6 @@ impl Place {
 
     pub fn log(&self) -> PathBuf {
         self.dir.join("redis.log")
-    }
-
-    /// Takes the ownership if nobody has it.
-    pub fn try_own(&self) -> Result<Option<Ownership>, EmbeddedRedisError> {
-        let path = self.dir.join("owner.lock");
-        let refuse = || EmbeddedRedisError::io(format!("lock {}", path.display()));
-        let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = options.map_err(refuse())?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Ownership(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(refuse()(error)),
-        }
     }
 
     /// Asks the server whether it serves. The one command spoken outside the queue: it asks about the process, not

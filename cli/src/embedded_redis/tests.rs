@@ -67,7 +67,7 @@ fn canonical(place: &Path) -> PathBuf {
 #[test]
 fn the_first_starts_the_server_others_join_it_and_the_data_outlives_both() {
     let (_dir, place) = place();
-    let owner = open(&place, Need::Use);
+    let owner = open(&place, Need::Serve);
     let guest = open(&place, Need::Use);
     assert_eq!(ask(&owner, "SET a 1").unwrap(), "+OK");
     assert_eq!(ask(&guest, "GET a").unwrap(), "1");
@@ -104,13 +104,30 @@ fn the_server_keeps_an_append_only_file_evicts_nothing_and_is_its_users_alone() 
 #[test]
 fn a_guest_that_serves_takes_over_when_the_owner_goes() {
     let (_dir, place) = place();
-    let owner = open(&place, Need::Use);
+    let owner = open(&place, Need::Serve);
     let heir = open(&place, Need::Serve);
     assert_eq!(ask(&owner, "SET a 1").unwrap(), "+OK");
     owner.close();
     eventually("the heir serves", || ask(&heir, "GET a").as_deref() == Some("1"));
     heir.close();
     assert!(servers_in(&canonical(&place)).is_empty());
+}
+
+#[test]
+fn an_owner_that_runs_one_command_is_followed_and_not_joined() {
+    let (_dir, place) = place();
+    let passing = open(&place, Need::Use);
+    assert_eq!(ask(&passing, "SET a 1").unwrap(), "+OK");
+    let first = servers_in(&canonical(&place));
+    let ends = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        passing.close();
+    });
+    let follower = open(&place, Need::Use);
+    assert_ne!(servers_in(&canonical(&place)), first, "it has a server of its own");
+    assert_eq!(ask(&follower, "GET a").unwrap(), "1", "from the first moment on");
+    ends.join().unwrap();
+    follower.close();
 }
 
 #[test]
@@ -133,7 +150,7 @@ fn directories_that_no_socket_address_or_url_could_hold_are_fine() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["x".repeat(150), "with space % and ü".to_owned()] {
         let place = dir.path().join(name).join("redis");
-        let owner = open(&place, Need::Use);
+        let owner = open(&place, Need::Serve);
         let guest = open(&place, Need::Use);
         assert_eq!(ask(&owner, "SET a 1").unwrap(), "+OK");
         assert_eq!(ask(&guest, "GET a").unwrap(), "1");

@@ -4,6 +4,7 @@
 
 mod configuration;
 mod home;
+mod joining;
 mod private_redis;
 mod reading;
 mod running;

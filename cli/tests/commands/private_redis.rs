@@ -78,6 +78,8 @@ fn when_the_owner_is_killed_another_process_that_serves_takes_over() {
     owner.signal(Signal::SIGKILL);
     owner.code();
     let heir_pid = i32::try_from(heir.child.id()).unwrap();
+    // At once, while the former server is still going.
+    assert!(home.run(&["status", "--task-id", &id]).ok().contains("held"));
     eventually("the heir has a server of its own", || {
         home.processes().into_iter().any(|pid| parent_of(pid) == Some(heir_pid))
     });

@@ -241,7 +241,7 @@ fn a_part_that_crashes_is_started_again() {
         kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
     }
     eventually("all are there again", || cluster.parts().len() == 3);
-    cluster.up.wait_for("a part has crashed");
+    cluster.up.wait_for("a part has ended and is started again");
     eventually("the worker is ready again", || cluster.up.output().matches("worker is ready").count() >= 2);
     eventually("the ingester listens again", || {
         cluster.up.output().matches("webhooks: http://").count() >= 2

@@ -56,6 +56,15 @@ fn redis(config: &Config) -> Result<(), Problem> {
     let url = config.redis.url.expose_secret();
     let known = ["redis://", "rediss://", "unix:///", "redis+unix:///"].iter().any(|s| url.starts_with(s));
     require(url.is_empty() || known, "redis.url", "must begin with redis://, rediss:// or unix:///")?;
+    let url = config.redis.join_url.expose_secret();
+    let known = ["redis://", "rediss://"].iter().any(|s| url.starts_with(s));
+    require(url.is_empty() || known, "redis.join_url", "must begin with redis:// or rediss://")?;
+    let ca = &config.redis.ca;
+    require(
+        ca.is_empty() || ca.contains("-----BEGIN CERTIFICATE-----"),
+        "redis.ca",
+        "must be certificates in PEM; for a file write ca_file",
+    )?;
     let prefix = &config.redis.prefix;
     let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     require(
@@ -100,6 +109,16 @@ fn queue(config: &Config) -> Result<(), Problem> {
 
 fn intake(config: &Config) -> Result<(), Problem> {
     within("ingest.body_bytes_max", config.ingest.body_bytes_max, 1_024, 100 * 1024 * 1024)?;
+    let github = &config.github;
+    for (key, url) in [("github.base_url", &github.base_url), ("github.git_base_url", &github.git_base_url)] {
+        let optional = key == "github.git_base_url" && url.is_empty();
+        require(
+            optional || is_base_url(url),
+            key,
+            "must be an https:// or http:// URL without user, query or spaces",
+        )?;
+    }
+    within("github.timeout_ms", github.timeout_ms, 10, DAY_MS)?;
     require(!config.github.trigger_label.trim().is_empty(), "github.trigger_label", "must not be empty")?;
     absolute("classify.terms_file", &config.classify.terms_file)
 }
@@ -179,6 +198,12 @@ fn repositories(config: &Config) -> Result<(), Problem> {
         require(!entry.base_branch.starts_with('-'), &key("base_branch"), "must not begin with '-'")?;
     }
     Ok(())
+}
+
+fn is_base_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let plain = rest.bytes().all(|b| b.is_ascii_graphic() && !b"@?#\\\"'`$".contains(&b));
+    plain && rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
 }
 
 fn absolute(key: &str, path: &Path) -> Result<(), Problem> {

@@ -14,6 +14,7 @@ use super::{
     Config, ConfigError, DEFAULT_TOML, check, dotenv,
     schema::{Schema, bad, invalid, read_toml},
     setting::{self, Setting},
+    value_file,
     variables::{CUSTOMARY, PREFIX, RESERVED, key_of},
 };
 
@@ -100,9 +101,15 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     for flag in &sources.overrides {
         layers.push((flag.flag.to_owned(), override_layer(&schema, flag)?));
     }
+    let home = sources.environment.get("HOME").map(String::as_str);
+    for (origin, tables) in &mut layers {
+        for file in value_file::resolve(origin, tables, home)? {
+            warn_if_readable_by_all(&file, &mut warnings);
+        }
+    }
     let merged = merge(layers)?;
     let mut config = deserialize(merged.clone(), BUILT_IN)?;
-    expand_home(&mut config, sources.environment.get("HOME").map(String::as_str));
+    expand_home(&mut config, home);
     let settings = setting::list(&merged);
     check::check(&config, &settings)?;
     Ok(Loaded { config, settings, warnings })
@@ -194,10 +201,14 @@ fn environment_layers(
     let mut layers = Vec::new();
     // An empty customary variable is what a container tool makes of one that its user left out.
     for known in &CUSTOMARY {
-        if let Some(value) = environment.get(known.name).filter(|value| !value.is_empty()) {
-            let origin = format!("environment variable {}", known.name);
-            let tables = single(schema, &origin, known.key, value)?;
-            layers.push((origin, tables));
+        let file = value_file::key_for(known.key).map(|key| (format!("{}_FILE", known.name), key));
+        // Last, because the variable itself wins over the file.
+        for (name, key) in file.into_iter().chain([(known.name.to_owned(), known.key.to_owned())]) {
+            if let Some(value) = environment.get(&name).filter(|value| !value.is_empty()) {
+                let origin = format!("environment variable {name}");
+                let tables = single(schema, &origin, &key, value)?;
+                layers.push((origin, tables));
+            }
         }
     }
     let mut own: Vec<_> = environment.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();

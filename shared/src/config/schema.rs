@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
-use super::{ConfigError, DEFAULT_TOML, load::BUILT_IN};
+use super::{ConfigError, DEFAULT_TOML, load::BUILT_IN, value_file};
 
 /// The array of tables, which has no default to read its shape from.
 pub(super) const REPOSITORY: &str = "repository";
@@ -42,6 +42,7 @@ impl Schema {
                 keys.insert(key, kind);
             }
         }
+        keys.extend(value_file::keys().map(|key| (key, Kind::Text)));
         Ok(Self(keys))
     }
 

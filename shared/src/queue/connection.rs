@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime};
 use redis::{
-    AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
-use super::{Queue, QueueError};
+use super::{Queue, QueueError, tls};
 use crate::config::{RedisConfig, given};
 
 /// Oldest server that has what the scripts use (script flags, `ZRANGE BYSCORE`, `XAUTOCLAIM`'s corrections).
@@ -46,13 +46,16 @@ pub struct ServerFacts {
     pub eviction: String,
     /// `master` or `slave`.
     pub role: String,
+    /// It listens on TCP and let us in without a password: so it does an agent, which shares the network.
+    pub open: bool,
 }
 
 impl Connections {
     pub fn new(redis: &RedisConfig) -> Result<Self, QueueError> {
         let address = |error: &RedisError| QueueError::Address(error.to_string());
         let url = given(&redis.url).ok_or_else(|| QueueError::Address("it is empty".to_owned()))?;
-        let mut info = url.into_connection_info().map_err(|error| address(&error))?;
+        let info = url.into_connection_info().map_err(|error| address(&error))?;
+        let mut info = tls::prepared(info, &redis.ca).map_err(|error| address(&error))?;
         // Nagle's algorithm would hold back pipelined commands.
         info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         if given(&redis.password).is_some() {
@@ -71,6 +74,12 @@ impl Connections {
             .build()
             .map_err(|error| QueueError::Address(error.to_string()))?;
         Ok(Self { pool, info, connect_timeout, current: Mutex::default() })
+    }
+
+    /// Whether the server is reached over TCP and without a password.
+    fn is_open(&self) -> bool {
+        let over_tcp = !matches!(self.info.addr(), ConnectionAddr::Unix(_));
+        over_tcp && self.info.redis_settings().password().is_none()
     }
 
     /// Runs one operation. A connection that fails is given up; the next operation opens another.
@@ -152,6 +161,7 @@ impl Queue {
             aof: field("aof_enabled") == "1",
             eviction: field("maxmemory_policy"),
             role: field("role"),
+            open: self.inner.connections.is_open(),
         })
     }
 }

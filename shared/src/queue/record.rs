@@ -52,9 +52,13 @@ pub fn plain_fields(spec: &TaskSpec) -> Vec<(&'static str, String)> {
 pub fn outcome_fields(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let message = |text: &str| cut(text, MESSAGE_BYTES_MAX).to_owned();
     match outcome {
-        Outcome::PullRequest { url, branch } => {
-            vec![("outcome", "pull_request".to_owned()), ("url", message(url)), ("branch", message(branch))]
-        }
+        Outcome::PullRequest { url, number: _, branch, commit, tests } => vec![
+            ("outcome", "pull_request".to_owned()),
+            ("url", message(url)),
+            ("branch", message(branch)),
+            ("commit", message(commit)),
+            ("tests", message(&tests.to_string())),
+        ],
         Outcome::Branch { branch, commit, tests } => vec![
             ("outcome", "branch".to_owned()),
             ("branch", message(branch)),

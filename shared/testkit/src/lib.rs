@@ -1,8 +1,14 @@
 //! What the tests stand on: real parts, isolated per test, gone at the end.
 
+pub mod faults;
 pub mod git;
+pub mod git_http;
+pub mod github;
+pub mod http_client;
+pub mod http_server;
 pub mod messages_api;
 pub mod redis_server;
 
 pub use git::GitRemote;
+pub use github::TestGitHub;
 pub use redis_server::RedisServer;

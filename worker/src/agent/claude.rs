@@ -120,10 +120,7 @@ impl Reading {
                     return Vec::new();
                 }
                 self.ended.limit_resets_at_s = limit.resets_at;
-                vec![Event::Limit {
-                    kind: limit.kind.unwrap_or_else(|| "usage".to_owned()),
-                    resets_at_s: limit.resets_at,
-                }]
+                vec![Event::Limit { kind: limit.kind.unwrap_or_else(|| "usage".to_owned()) }]
             }
             Message::Result(result) => {
                 let cost = Event::Cost { usd: result.total_cost_usd, turns: result.num_turns };

@@ -14,7 +14,7 @@ use nix::{
 use shared::Failure;
 
 use crate::{
-    git::Git,
+    git::{Access, Git},
     mirror::{Base, object_format},
     run::{FenceCheck, Problem},
     workspace::Workspace,
@@ -30,6 +30,7 @@ pub(crate) struct Publication<'a> {
     pub workspace: &'a Workspace,
     pub mirror: &'a Path,
     pub url: &'a str,
+    pub access: Option<&'a Access>,
     pub branch: &'a str,
     pub base: &'a Base,
     /// What was tested: nothing else is published.
@@ -47,7 +48,8 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<String, Problem>
     held(result).await?;
     let reference = format!("refs/heads/{}", result.branch);
     let doing = format!("cannot push {} to {}", result.branch, result.url);
-    let listed = result.git.run_in(&repository, &["ls-remote", "--", result.url, &reference]).await;
+    let remote = result.git.with(result.access);
+    let listed = remote.run(&["ls-remote", "--", result.url, &reference]).await;
     let listed = listed.map_err(|error| error.into_failure(&doing))?;
     let found = listed.lines().filter_map(|line| line.split_once('\t')).find(|(_, name)| *name == reference);
     let lease = format!("--force-with-lease={reference}:{}", found.map_or("", |(commit, _)| commit));
@@ -65,7 +67,7 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<String, Problem>
         result.url,
         &refspec,
     ];
-    result.git.run_in(&repository, &push).await.map_err(|error| error.into_failure(&doing))?;
+    remote.run_in(&repository, &push).await.map_err(|error| error.into_failure(&doing))?;
     Ok(commit)
 }
 

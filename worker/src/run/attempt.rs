@@ -3,21 +3,24 @@
 //! Whoever drops the attempt ends it: every program that it has started is killed, and waited for in the
 //! run's nursery.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use shared::{Failure, Outcome, config::Config, outcome::TestsSummary, task::cut};
 
 use super::{
-    FenceCheck, Phase, Problem, Reporter, RunInput, agent_round::AgentRound, commit_message::commit_message,
+    FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput, agent_round::AgentRound,
+    commit_message::commit_message,
 };
 use crate::{
     agent::{Agent, Answer},
     branch::branch_for,
     child::Nursery,
     git::Git,
+    github::{Comment, Content, GitHub, Repository},
+    harmless::harmless,
     mirror::{Base, Fetched, Mirror},
     prompt::{self, Context},
-    publish::{Forge, Publication, Remote, publish},
+    publish::{Forge, Publication, Remote, publish, pull_request},
     sandbox::Sandbox,
     verify::{TestPlan, TestRun, Verifier},
     workspace::Workspace,
@@ -42,12 +45,16 @@ pub(crate) struct Attempt<'a> {
     pub input: &'a RunInput,
     pub reporter: &'a Reporter,
     pub still_held: &'a FenceCheck,
+    pub github: Option<&'a Arc<GitHub>>,
+    pub talk: &'a IssueTalk<'a>,
 }
 
 /// What the agent has made and the tests have said of it.
 struct Made {
     snapshot: Snapshot,
     tests: TestsSummary,
+    answer: Answer,
+    rounds: u32,
 }
 
 enum Worked {
@@ -58,8 +65,12 @@ enum Worked {
 impl Attempt<'_> {
     pub(crate) async fn run(&self) -> Result<Outcome, Problem> {
         let phase = self.reporter.begin(Phase::Preparing).await;
-        let remote = Remote::of(&self.input.spec.repository, self.config)?;
-        let mirror = Mirror::new(self.git, self.nursery, self.mirrors, &remote.url);
+        let remote = Remote::find(&self.input.spec.repository, self.config, self.github).await?;
+        let comments = match &remote.forge {
+            Forge::PlainGit => Vec::new(),
+            Forge::GitHub(repository) => self.talk.open(repository).await?,
+        };
+        let mirror = Mirror::new(self.git, self.nursery, remote.access(), self.mirrors, &remote.url);
         let Fetched { base, branches } = mirror.fetch(remote.base_branch.as_deref()).await?;
         let branch = branch_for(&self.input.spec, &branches, &base.branch);
         let worktree = self.worktree(mirror.path());
@@ -75,7 +86,7 @@ impl Attempt<'_> {
         self.reporter.took(phase).await;
 
         let base_tree = self.base_tree(mirror.path(), &base).await?;
-        let made = match self.work(&worktree, &verifier, plan, &base, &base_tree).await? {
+        let made = match self.work(&worktree, &verifier, plan, &base, &base_tree, &comments).await? {
             Worked::Changed(made) => made,
             Worked::Nothing(answer) => {
                 self.reporter.engine("the agent changed nothing").await;
@@ -87,11 +98,16 @@ impl Attempt<'_> {
 
         let phase = self.reporter.begin(Phase::Publishing).await;
         worktree.bundle(&made.snapshot, &base, &commit_message(&self.input.spec, &self.input.node)).await?;
+        let branch = match &remote.forge {
+            Forge::PlainGit => branch,
+            Forge::GitHub(repository) => repository.free_branch(&branch, &base.branch).await?,
+        };
         let publication = Publication {
             git: self.git,
             workspace: self.workspace,
             mirror: mirror.path(),
             url: &remote.url,
+            access: remote.access(),
             branch: &branch,
             base: &base,
             tested: &made.snapshot,
@@ -99,10 +115,34 @@ impl Attempt<'_> {
         };
         let commit = publish(&publication).await?;
         self.reporter.engine(&format!("pushed {} to {branch}", cut(&commit, 12))).await;
+        let outcome = match &remote.forge {
+            Forge::PlainGit => Outcome::Branch { branch, commit, tests: made.tests },
+            Forge::GitHub(repository) => self.propose(repository, branch, commit, &base, made).await?,
+        };
         self.reporter.took(phase).await;
-        match remote.forge {
-            Forge::PlainGit => Ok(Outcome::Branch { branch, commit, tests: made.tests }),
-        }
+        Ok(outcome)
+    }
+
+    /// The pushed branch becomes a pull request.
+    async fn propose(
+        &self,
+        repository: &Repository,
+        branch: String,
+        commit: String,
+        base: &Base,
+        made: Made,
+    ) -> Result<Outcome, Problem> {
+        let spec = &self.input.spec;
+        let body = pull_request(spec.issue, &made.answer.text, &made.tests, made.rounds, &self.talk.facts());
+        let content = Content {
+            title: self.reporter.redact(&harmless(&spec.title)),
+            body: self.reporter.redact(&body),
+            base: base.branch.clone(),
+        };
+        let published = repository.publish(&branch, &content, self.still_held).await?;
+        self.reporter.engine(&format!("pull request #{}: {}", published.number, published.url)).await;
+        let (url, number) = (published.url, published.number);
+        Ok(Outcome::PullRequest { url, number, branch, commit, tests: made.tests })
     }
 
     /// Agent and tests in turns, until the tests are green, the agent changes nothing, or no round is left.
@@ -113,12 +153,17 @@ impl Attempt<'_> {
         mut plan: Option<TestPlan>,
         base: &Base,
         base_tree: &str,
+        comments: &[Comment],
     ) -> Result<Worked, Problem> {
         self.tell_plan(plan.as_ref()).await;
         let boundary = uuid::Uuid::new_v4().simple().to_string();
         let test_command = plan.as_ref().map(|plan| plan.command.clone());
-        let context =
-            Context { base_branch: &base.branch, test_command: test_command.as_deref(), boundary: &boundary };
+        let context = Context {
+            base_branch: &base.branch,
+            test_command: test_command.as_deref(),
+            boundary: &boundary,
+            comments,
+        };
         let task = prompt::for_task(&self.input.spec, &context);
         let mut agent = AgentRound::new(self, worktree.mirror, task);
         let mut red: Option<Red> = None;
@@ -137,20 +182,16 @@ impl Attempt<'_> {
                 plan = verifier.detected().await?;
                 self.tell_plan(plan.as_ref()).await;
             }
-            let Some(plan) = &plan else {
-                return Ok(Worked::Changed(Made { snapshot, tests: TestsSummary::NoneFound }));
-            };
+            let made = |snapshot, tests| Worked::Changed(Made { snapshot, tests, answer, rounds: round });
+            let Some(plan) = &plan else { return Ok(made(snapshot, TestsSummary::NoneFound)) };
             let phase = self.reporter.begin(Phase::Testing { round }).await;
             let tested = verifier.run(plan, self.reporter).await?;
             self.reporter.took(phase).await;
             match tested {
                 TestRun::Passed => {
-                    let tests = TestsSummary::Passed { command: plan.command.clone() };
-                    return Ok(Worked::Changed(Made { snapshot, tests }));
+                    return Ok(made(snapshot, TestsSummary::Passed { command: plan.command.clone() }));
                 }
-                TestRun::NoneCollected => {
-                    return Ok(Worked::Changed(Made { snapshot, tests: TestsSummary::NoneFound }));
-                }
+                TestRun::NoneCollected => return Ok(made(snapshot, TestsSummary::NoneFound)),
                 TestRun::Failed { command, tail } => {
                     self.reporter.engine(&format!("the tests fail ({command})")).await;
                     let now = red.insert(Red { command, tail, snapshot });

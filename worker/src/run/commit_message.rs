@@ -2,6 +2,8 @@
 
 use shared::{TaskSpec, task::cut};
 
+use crate::harmless::harmless;
+
 /// Of the task's text that is kept in the commit, in bytes.
 const BODY_BYTES_MAX: usize = 2_048;
 
@@ -13,24 +15,6 @@ pub(super) fn commit_message(spec: &TaskSpec, node: &str) -> String {
     let body = if body.is_empty() { body } else { format!("{body}\n\n") };
     let closes = spec.issue.map_or_else(String::new, |number| format!("Closes #{number}\n\n"));
     format!("{title}\n\n{body}{closes}Task: {}\nWorker: {node}\n", spec.id)
-}
-
-/// The text without what a forge acts on: `#5` after "fixes" closes another issue, `@name` calls somebody.
-fn harmless(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().filter(|c| !c.is_control() || *c == '\n').peekable();
-    while let Some(c) = chars.next() {
-        out.push(c);
-        let acts = match c {
-            '#' => chars.peek().is_some_and(char::is_ascii_digit),
-            '@' => chars.peek().is_some_and(char::is_ascii_alphanumeric),
-            _ => false,
-        };
-        if acts {
-            out.push(' ');
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -69,6 +69,11 @@ impl Reporter {
         }
     }
 
+    /// The text without secrets, for whatever is shown to people elsewhere than in the log.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        self.redactor.redact(text).into_owned()
+    }
+
     fn clean(&self, stream: LogStream, line: &str) -> LogLine {
         // A progress bar paints over itself: its last state is the line.
         let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or(line);

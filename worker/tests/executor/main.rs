@@ -7,6 +7,9 @@
 
 mod claude;
 mod confinement;
+mod github;
+mod github_faults;
+mod github_stage;
 mod interrupts;
 mod leftovers;
 mod outcomes;

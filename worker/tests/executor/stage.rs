@@ -172,7 +172,7 @@ impl Started {
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let held = Arc::new(AtomicBool::new(true));
         let fence = Fence(FENCE.fetch_add(1, Ordering::Relaxed));
-        let input = RunInput { spec, run: 1, fence, node: "pc-1".to_owned() };
+        let input = RunInput { spec, run: 1, attempts: 0, fence, node: "pc-1".to_owned() };
         let check = Arc::clone(&held);
         let control = RunControl {
             stop: stopped,

@@ -52,6 +52,14 @@ fn configured(facts: &ServerFacts) -> Vec<Check> {
         let mend = "point redis.url at the primary; a replica takes no writes";
         checks.push(Check::missing(NAME, format!("its role is {}", facts.role), mend));
     }
+    if facts.open {
+        let mend = "set requirepass in redis.conf and redis.password (REDIS_PASSWORD) here";
+        checks.push(Check::warn(
+            NAME,
+            "no password: every agent that has the network can change the queue",
+            mend,
+        ));
+    }
     if !facts.aof {
         let mend =
             "redis-cli config set appendonly yes, and in redis.conf: without it a crash of Redis loses tasks";

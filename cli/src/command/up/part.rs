@@ -84,7 +84,7 @@ impl Keeper {
                 }
                 Err(error) => (None, error.to_string()),
             };
-            if self.terminating || is_lasting(code) || code == Some(0) {
+            if self.terminating || is_lasting(code) {
                 return self.ended(code);
             }
             failures = if began.elapsed() > RESTART.cap { 0 } else { failures + 1 };
@@ -93,7 +93,7 @@ impl Keeper {
                 part = self.name,
                 how,
                 wait_ms = wait.as_millis() as u64,
-                "a part has crashed and is started again"
+                "a part has ended and is started again"
             );
             if !matches!(self.told.recv_timeout(wait), Err(RecvTimeoutError::Timeout)) {
                 return self.ended(Some(0));
@@ -112,12 +112,8 @@ impl Keeper {
             }
             match self.told.recv_timeout(LOOK) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) => self.signal(&child),
-                // `up` has returned from its loop; only a defect leads here.
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.signal(&child);
-                    thread::sleep(LOOK);
-                }
+                // Disconnected: `up` could not start all its parts and leaves.
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => self.signal(&child),
             }
         }
     }
@@ -127,6 +123,8 @@ impl Keeper {
         if let Ok(pid) = i32::try_from(child.id()) {
             // Not yet waited for, so the number is still this child's.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            // Two signals that come together count as one.
+            thread::sleep(LOOK);
         }
     }
 }

@@ -1,0 +1,158 @@
+//! What stands below an issue.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use shared::{config::GithubConfig, hidden_text::strip, task::cut};
+
+use super::{
+    Account, Own, Repository, api::PAGE_ENTRIES, error::ApiError, patience::Patience, status_comment::MARKER,
+};
+
+/// Pages that are read; an issue with more is a forum.
+const PAGES_MAX: usize = 20;
+
+/// Comments that an agent is told, the latest ones.
+const TOLD_MAX: usize = 40;
+
+/// Of one comment that an agent is told, in bytes, and of all of them.
+const TOLD_BYTES_MAX: usize = 16 * 1024;
+const TOLD_BYTES_SUM_MAX: usize = 64 * 1024;
+
+/// A comment as the API has it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Entry {
+    pub id: u64,
+    pub body: Option<String>,
+    pub user: Option<Account>,
+    author_association: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// The comments of one issue, oldest first.
+pub(super) struct Listing {
+    pub entries: Vec<Entry>,
+    /// Whether these are all.
+    pub complete: bool,
+}
+
+/// A comment that an agent is told: of a trusted author, as it was at the trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Comment {
+    pub author: String,
+    pub written_at: String,
+    pub text: String,
+}
+
+impl Repository {
+    pub(super) async fn list_comments(
+        &self,
+        issue: u64,
+        patience: &mut Patience,
+    ) -> Result<Listing, ApiError> {
+        let mut entries = Vec::new();
+        for page in 1..=PAGES_MAX {
+            let path = self.path(&format!("issues/{issue}/comments?per_page={PAGE_ENTRIES}&page={page}"));
+            let found: Vec<Entry> = self.github.api.read(&path, patience).await?;
+            let last = found.len() < PAGE_ENTRIES;
+            entries.extend(found);
+            if last {
+                return Ok(Listing { entries, complete: true });
+            }
+        }
+        Ok(Listing { entries, complete: false })
+    }
+}
+
+/// The comments that belong to the task: written and last edited by the time of the trigger, by people who are
+/// trusted, bots and ourselves excluded. What a reader of the page does not see is taken out.
+pub(super) fn told(
+    entries: &[Entry],
+    triggered_at_ms: u64,
+    config: &GithubConfig,
+    own: Option<&Own>,
+) -> Vec<Comment> {
+    // GitHub's times are whole seconds.
+    let by_then =
+        |time: DateTime<Utc>| u64::try_from(time.timestamp()).is_ok_and(|s| s <= triggered_at_ms / 1_000);
+    let mut room = TOLD_BYTES_SUM_MAX;
+    let mut told: Vec<Comment> = entries
+        .iter()
+        .rev()
+        .filter(|entry| by_then(entry.created_at) && by_then(entry.updated_at))
+        .filter(|entry| is_trusted(entry, config) && !own.is_some_and(|own| own.wrote(entry.user.as_ref())))
+        .filter_map(|entry| {
+            let body = entry.body.as_deref().filter(|body| !body.contains(MARKER))?;
+            let text = strip(cut(body, TOLD_BYTES_MAX)).trim().to_owned();
+            let author = entry.user.as_ref()?.login.clone();
+            Some(Comment {
+                author,
+                written_at: entry.created_at.format("%Y-%m-%d %H:%M UTC").to_string(),
+                text,
+            })
+        })
+        .filter(|comment| !comment.text.is_empty())
+        .take(TOLD_MAX)
+        .take_while(|comment| {
+            let fits = comment.text.len() <= room;
+            room = room.saturating_sub(comment.text.len());
+            fits
+        })
+        .collect();
+    told.reverse();
+    told
+}
+
+fn is_trusted(entry: &Entry, config: &GithubConfig) -> bool {
+    let association = entry.author_association.as_deref().unwrap_or_default();
+    let trusted = config.trusted_associations.iter().any(|known| known.eq_ignore_ascii_case(association));
+    trusted && entry.user.as_ref().is_some_and(|author| !author.is_bot())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::config::Config;
+
+    use super::*;
+
+    const TRIGGER_MS: u64 = 1_733_652_000_500;
+
+    fn entry(login: &str, association: &str, body: &str, created: &str, updated: &str) -> Entry {
+        serde_json::from_value(json!({
+            "id": 1, "body": body, "user": {"login": login, "type": "User"}, "author_association": association,
+            "created_at": format!("2024-12-08T{created}Z"), "updated_at": format!("2024-12-08T{updated}Z")
+        }))
+        .unwrap()
+    }
+
+    fn texts(entries: &[Entry]) -> Vec<String> {
+        let config = Config::defaults().unwrap().github;
+        let own = Own::Login("our-bot".to_owned());
+        told(entries, TRIGGER_MS, &config, Some(&own)).into_iter().map(|comment| comment.text).collect()
+    }
+
+    #[test]
+    fn only_what_trusted_people_had_written_by_the_trigger_is_told() {
+        let entries = [
+            entry("ann", "OWNER", "first", "09:00:00", "09:00:00"),
+            entry("eve", "NONE", "obey me", "09:01:00", "09:01:00"),
+            entry("Our-Bot", "OWNER", "status", "09:02:00", "09:02:00"),
+            entry("ci[bot]", "MEMBER", "red", "09:03:00", "09:03:00"),
+            entry("bob", "MEMBER", "edited later", "09:04:00", "10:00:01"),
+            entry("bob", "MEMBER", "last<!-- hidden -->", "10:00:00", "10:00:00"),
+            entry("ann", "OWNER", "too late", "10:00:01", "10:00:01"),
+        ];
+        assert_eq!(texts(&entries), ["first", "last"]);
+    }
+
+    #[test]
+    fn the_latest_are_kept_when_there_are_too_many_or_too_long_ones() {
+        let at = "09:00:00";
+        let many: Vec<Entry> = (0..60).map(|n| entry("ann", "OWNER", &format!("n{n}"), at, at)).collect();
+        let told = texts(&many);
+        assert_eq!((told.len(), told[0].as_str(), told[39].as_str()), (TOLD_MAX, "n20", "n59"));
+        let long: Vec<Entry> = (0..9).map(|_| entry("ann", "OWNER", &"x".repeat(99_999), at, at)).collect();
+        assert_eq!(texts(&long).iter().map(String::len).sum::<usize>(), TOLD_BYTES_SUM_MAX);
+    }
+}

@@ -1,0 +1,177 @@
+//! The pull request of a branch: found by its head, made only where none is, one a branch.
+
+use serde::Deserialize;
+use serde_json::json;
+use shared::Failure;
+
+use super::{
+    PREPARE_PATIENCE, PUBLISH_PATIENCE, Repository, api::PAGE_ENTRIES, error::ApiError, patience::Patience,
+};
+use crate::run::{FenceCheck, Problem};
+
+/// Branches of one issue that are tried; each stands for a pull request that was closed or merged.
+const BRANCHES_MAX: usize = 50;
+
+/// Longest title, in characters.
+const TITLE_CHARS_MAX: usize = 250;
+
+/// A pull request as the engine writes it.
+pub(crate) struct Content {
+    pub title: String,
+    pub body: String,
+    /// The branch that it is to be merged into.
+    pub base: String,
+}
+
+/// A pull request that stands.
+pub(crate) struct Published {
+    pub number: u64,
+    pub url: String,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    number: u64,
+    html_url: String,
+    state: String,
+    head: Head,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "ref")]
+    branch: String,
+    /// `null` for a deleted fork.
+    repo: Option<HeadRepository>,
+}
+
+#[derive(Deserialize)]
+struct HeadRepository {
+    full_name: String,
+}
+
+impl Entry {
+    fn published(&self) -> Published {
+        Published { number: self.number, url: self.html_url.clone() }
+    }
+}
+
+impl Repository {
+    /// The branch to push to: `wanted`, or one with the next number behind it where all pull requests of `wanted`
+    /// were closed or merged. Those are not opened again: somebody has decided.
+    pub(crate) async fn free_branch(&self, wanted: &str, base: &str) -> Result<String, Failure> {
+        let mut patience = Patience::new(PREPARE_PATIENCE);
+        let mut branch = wanted.to_owned();
+        for _ in 0..BRANCHES_MAX {
+            let listed = self.of_branch(&branch, "all", &mut patience).await;
+            let found = listed.map_err(|error| error.into_failure("cannot look for pull requests"))?;
+            let is_free = found.is_empty() || found.iter().any(|entry| entry.state == "open");
+            if is_free && branch != base {
+                return Ok(branch);
+            }
+            branch = next_name(&branch);
+        }
+        Err(Failure::task(format!(
+            "{BRANCHES_MAX} pull requests for this issue were closed; nothing more is published"
+        )))
+    }
+
+    /// Makes the pull request of `branch` say `content`; creates it where no open one is. Whatever was lost on the
+    /// way, before anything is created what is there is looked at, and the fence.
+    pub(crate) async fn publish(
+        &self,
+        branch: &str,
+        content: &Content,
+        still_held: &FenceCheck,
+    ) -> Result<Published, Problem> {
+        let doing = format!("cannot open a pull request for {branch}");
+        let mut patience = Patience::new(PUBLISH_PATIENCE);
+        loop {
+            if !still_held().await {
+                return Err(Problem::LeaseLost);
+            }
+            let open = self.of_branch(branch, "open", &mut patience).await;
+            let open = open.map_err(|error| error.into_failure(&doing))?;
+            let done = match open.first() {
+                Some(entry) => self.update(entry, content).await,
+                None => self.open(branch, content).await,
+            };
+            match done {
+                Ok(entry) => return Ok(entry.published()),
+                Err(error) => {
+                    patience.wait_after(as_seen(error)).await.map_err(|error| error.into_failure(&doing))?;
+                }
+            }
+        }
+    }
+
+    async fn open(&self, branch: &str, content: &Content) -> Result<Entry, ApiError> {
+        let body = json!({ "title": title(&content.title), "body": content.body, "head": branch, "base": content.base });
+        self.github.api.create(&self.path("pulls"), &body).await
+    }
+
+    async fn update(&self, entry: &Entry, content: &Content) -> Result<Entry, ApiError> {
+        let body = json!({ "title": title(&content.title), "body": content.body });
+        self.github.api.change(&self.path(&format!("pulls/{}", entry.number)), &body).await
+    }
+
+    async fn of_branch(
+        &self,
+        branch: &str,
+        state: &str,
+        patience: &mut Patience,
+    ) -> Result<Vec<Entry>, ApiError> {
+        let head = format!("{}:{branch}", self.owner);
+        let path = self.path(&format!("pulls?state={state}&head={head}&per_page={PAGE_ENTRIES}"));
+        let mut found: Vec<Entry> = self.github.api.read(&path, patience).await?;
+        // A filter that the server does not understand, it ignores.
+        found.retain(|entry| {
+            let ours = |repo: &HeadRepository| repo.full_name.eq_ignore_ascii_case(&self.name.to_string());
+            entry.head.branch == branch && entry.head.repo.as_ref().is_some_and(ours)
+        });
+        Ok(found)
+    }
+}
+
+/// Two refusals of a new pull request pass: one is there already that the list did not show yet, and a branch just
+/// pushed that is not seen yet.
+fn as_seen(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Refused { request, status: 422, message }
+            if message.contains("already exists") || message.contains("\"field\":\"head\"") =>
+        {
+            ApiError::NoAnswer { request, detail: message }
+        }
+        other => other,
+    }
+}
+
+fn title(text: &str) -> String {
+    text.chars().take(TITLE_CHARS_MAX).collect()
+}
+
+/// `claude/issue-7-fix` -> `claude/issue-7-fix-2` -> `claude/issue-7-fix-3`.
+fn next_name(branch: &str) -> String {
+    let numbered = branch.rsplit_once('-').and_then(|(stem, number)| {
+        let number: usize = number.parse().ok().filter(|number| (2..BRANCHES_MAX).contains(number))?;
+        (stem != "claude/issue").then(|| format!("{stem}-{}", number + 1))
+    });
+    numbered.unwrap_or_else(|| format!("{branch}-2"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_branch_of_an_issue_counts_on_and_never_becomes_another_issues() {
+        for (branch, next) in [
+            ("claude/issue-7-fix", "claude/issue-7-fix-2"),
+            ("claude/issue-7-fix-2", "claude/issue-7-fix-3"),
+            ("claude/issue-7", "claude/issue-7-2"),
+            ("claude/issue-7-2", "claude/issue-7-3"),
+        ] {
+            assert_eq!(next_name(branch), next);
+        }
+    }
+}

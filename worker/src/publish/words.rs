@@ -1,0 +1,183 @@
+//! What the engine writes on a forge: the body of a pull request, and the status of a task.
+
+use std::time::Duration;
+
+use shared::{Failure, FailureClass, Outcome, TaskId, outcome::TestsSummary};
+
+use crate::harmless::{code, code_block, quotation};
+
+/// Of the agent's own words, in bytes.
+const WORDS_BYTES_MAX: usize = 8 * 1024;
+
+/// Of a failure's text, in bytes.
+const FAILURE_BYTES_MAX: usize = 2 * 1024;
+
+/// What there is to know of a run, for people.
+pub(crate) struct Facts<'a> {
+    pub task: &'a TaskId,
+    pub node: &'a str,
+    /// Which claim of the task this is, from 1.
+    pub run: u32,
+    pub took: Duration,
+}
+
+/// How a task stands, for its issue.
+pub(crate) enum Moment<'a> {
+    Started,
+    Finished(&'a Outcome),
+    /// `again`: the task is tried again by itself.
+    Failed {
+        failure: &'a Failure,
+        again: bool,
+    },
+    Cancelled {
+        by: &'a str,
+    },
+    /// The worker stops and the task goes back in line.
+    Returned,
+}
+
+/// The body of a pull request. `answer` is what the agent said at its end.
+pub(crate) fn pull_request(
+    issue: Option<u64>,
+    answer: &str,
+    tests: &TestsSummary,
+    rounds: u32,
+    facts: &Facts<'_>,
+) -> String {
+    let closes = issue.map_or_else(String::new, |number| format!("Closes #{number}\n\n"));
+    let words = quotation(answer, WORDS_BYTES_MAX);
+    let words = if words.is_empty() { "> (it said nothing)".to_owned() } else { words };
+    format!(
+        "{closes}### Summary\n\nThe agent's own words, which nobody has checked:\n\n{words}\n\n\
+         ### How it was made\n\n\
+         | | |\n|---|---|\n\
+         | Tests | {} |\n| Rounds | {rounds} |\n| Duration | {} |\n| Task | {} |\n| Worker | {} |\n",
+        tests_result(tests).replace('|', "\\|"),
+        duration(facts.took),
+        code(facts.task.as_str()),
+        code(facts.node),
+    )
+}
+
+/// The text of the status comment. `label` triggers the task anew; empty for one that no webhook made.
+pub(crate) fn status(moment: &Moment<'_>, facts: &Facts<'_>, label: &str) -> String {
+    let told = match moment {
+        Moment::Started if facts.run > 1 => format!("**Working on it**, for the {}. time.", facts.run),
+        Moment::Started => "**Working on it.**".to_owned(),
+        Moment::Finished(Outcome::PullRequest { url, tests, .. }) => {
+            format!("**Done:** {url}\n\nTests: {}.", tests_result(tests))
+        }
+        Moment::Finished(Outcome::Branch { branch, tests, .. }) => {
+            format!("**Done:** branch {}. Tests: {}.", code(branch), tests_result(tests))
+        }
+        Moment::Finished(Outcome::NoChange { answer }) => format!(
+            "**Nothing was changed.** The agent's own words:\n\n{}\n\n{}",
+            quotation(answer, WORDS_BYTES_MAX),
+            anew("If that is not what was meant, say more in the issue", label),
+        ),
+        Moment::Failed { failure, again: true } => {
+            format!("**Not done yet**; it is tried again by itself.\n\n{}", reason(failure))
+        }
+        Moment::Failed { failure, again: false } => {
+            format!("{}\n\n{}", verdict(failure, facts, label), reason(failure))
+        }
+        Moment::Cancelled { by } => {
+            format!("**Cancelled** by {}. {}", code(by), anew("To have it done after all", label))
+        }
+        Moment::Returned => "**Waiting** for a worker: the one that had begun was stopped.".to_owned(),
+    };
+    let spent = match moment {
+        Moment::Started => String::new(),
+        _ => format!(", {}", duration(facts.took)),
+    };
+    format!("{told}\n\n<sub>Task {} on worker {}{spent}</sub>", code(facts.task.as_str()), code(facts.node))
+}
+
+fn verdict(failure: &Failure, facts: &Facts<'_>, label: &str) -> String {
+    match failure.class {
+        FailureClass::Configuration => format!(
+            "**Failed:** something has to be set up first, by whoever looks after worker {}. {}",
+            code(facts.node),
+            anew("After that", label)
+        ),
+        FailureClass::Transient => {
+            format!("**Failed** after several tries. {}", anew("When the cause is gone", label))
+        }
+        FailureClass::Task | FailureClass::UsageLimit | FailureClass::LostWorker => {
+            format!("**Failed.** {}", anew("Say more in the issue, or split it; then", label))
+        }
+    }
+}
+
+fn anew(when: &str, label: &str) -> String {
+    if label.is_empty() {
+        format!("{when}, ask for it anew.")
+    } else {
+        format!("{when}, set the label {} anew.", code(label))
+    }
+}
+
+fn reason(failure: &Failure) -> String {
+    let text = shared::task::cut(failure.message.trim(), FAILURE_BYTES_MAX);
+    code_block(text)
+}
+
+fn tests_result(tests: &TestsSummary) -> String {
+    match tests {
+        TestsSummary::Passed { command } => format!("passed ({})", code(command)),
+        TestsSummary::Failed { command } => format!("**failed** ({})", code(command)),
+        TestsSummary::NoneFound => "**none found**, so none were run".to_owned(),
+    }
+}
+
+fn duration(took: Duration) -> String {
+    match took.as_secs() {
+        s @ ..60 => format!("{s} s"),
+        s @ ..3_600 => format!("{} min {} s", s / 60, s % 60),
+        s => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(task: &TaskId) -> Facts<'_> {
+        Facts { task, node: "pc-1", run: 1, took: Duration::from_secs(200) }
+    }
+
+    #[test]
+    fn a_pull_request_closes_its_issue_first_and_marks_the_agents_words() {
+        let task: TaskId = "t-1".parse().unwrap();
+        let tests = TestsSummary::Passed { command: "make `x` | cat".to_owned() };
+        let body = pull_request(Some(7), "Done, @octocat; closes #9", &tests, 2, &facts(&task));
+        assert!(body.starts_with("Closes #7\n\n"));
+        assert!(body.contains("own words") && body.contains("> Done, @ octocat; closes # 9"));
+        for line in ["| Rounds | 2 |", "| Duration | 3 min 20 s |", "| Task | `t-1` |", "| Worker | `pc-1` |"]
+        {
+            assert!(body.contains(line), "{body}");
+        }
+        assert!(body.contains("passed (`make 'x' \\| cat`)"), "{body}");
+        let none = pull_request(None, " ", &TestsSummary::NoneFound, 1, &facts(&task));
+        assert!(none.starts_with("### Summary") && none.contains("none found") && !none.contains("passed"));
+    }
+
+    #[test]
+    fn a_status_says_what_to_do() {
+        let task: TaskId = "t-1".parse().unwrap();
+        let say = |moment| status(&moment, &facts(&task), "claude");
+        assert!(say(Moment::Started).contains("`pc-1`"));
+        let failure = Failure::task("tests still red\n```\n@all");
+        let failed = say(Moment::Failed { failure: &failure, again: false });
+        assert!(
+            failed.contains("label `claude`") && failed.contains("````text\ntests still red"),
+            "{failed}"
+        );
+        let again = say(Moment::Failed { failure: &failure, again: true });
+        assert!(again.contains("by itself") && !again.contains("label"));
+        let missing = Failure::configuration("go is missing");
+        let failed = say(Moment::Failed { failure: &missing, again: false });
+        assert!(failed.contains("looks after worker `pc-1`"), "{failed}");
+    }
+}

@@ -1,0 +1,106 @@
+//! What a run says on its issue, and hears there.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use shared::{Failure, FailureClass, config::Config, task::Trigger};
+
+use super::{FenceCheck, Reporter, RunEnd, RunInput, StopReason};
+use crate::{
+    github::{Below, Comment, Repository, StatusComment},
+    publish::{Facts, Moment, status},
+};
+
+/// The status comment of a run's issue, once the run has found it. A comment that cannot be written is told in the
+/// task's log and costs nothing else.
+pub(crate) struct IssueTalk<'a> {
+    config: &'a Config,
+    input: &'a RunInput,
+    reporter: &'a Reporter,
+    still_held: &'a FenceCheck,
+    began: Instant,
+    comment: OnceLock<StatusComment>,
+    /// Set when the log has said that the comment cannot be written.
+    complained: AtomicBool,
+}
+
+impl<'a> IssueTalk<'a> {
+    pub(crate) fn new(
+        config: &'a Config,
+        input: &'a RunInput,
+        reporter: &'a Reporter,
+        still_held: &'a FenceCheck,
+    ) -> Self {
+        Self {
+            config,
+            input,
+            reporter,
+            still_held,
+            began: Instant::now(),
+            comment: OnceLock::new(),
+            complained: AtomicBool::new(false),
+        }
+    }
+
+    /// Reads what people have written below the issue and says that work begins.
+    pub(crate) async fn open(&self, repository: &Repository) -> Result<Vec<Comment>, Failure> {
+        let Some(issue) = self.input.spec.issue else { return Ok(Vec::new()) };
+        let below = match Below::read(repository, issue, self.input.spec.triggered_at_ms).await {
+            Ok(below) => below,
+            // What was written there may be what the work hangs on: better later than without.
+            Err(failure) if failure.class == FailureClass::Transient => return Err(failure),
+            Err(failure) => {
+                self.reporter.engine(&format!("no comments: {}", failure.message)).await;
+                return Ok(Vec::new());
+            }
+        };
+        let comment = self.comment.get_or_init(|| below.status);
+        self.say(comment, &Moment::Started).await;
+        Ok(below.told)
+    }
+
+    /// Says how the run ended. Nothing, where another may hold the task by now.
+    pub(crate) async fn close(&self, end: &RunEnd) {
+        let Some(comment) = self.comment.get() else { return };
+        let moment = match end {
+            RunEnd::Finished(outcome) => Moment::Finished(outcome),
+            RunEnd::Failed(failure) => Moment::Failed { failure, again: self.is_tried_again(failure) },
+            RunEnd::Stopped(StopReason::Cancelled { by }) => Moment::Cancelled { by },
+            RunEnd::Stopped(StopReason::Shutdown) => Moment::Returned,
+            RunEnd::Stopped(StopReason::LeaseLost) => return,
+        };
+        self.say(comment, &moment).await;
+    }
+
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        let RunInput { spec, node, run, .. } = self.input;
+        Facts { task: &spec.id, node, run: *run, took: self.began.elapsed() }
+    }
+
+    fn is_tried_again(&self, failure: &Failure) -> bool {
+        match failure.class {
+            FailureClass::Transient => self.input.attempts + 1 < self.config.queue.attempts_max,
+            FailureClass::UsageLimit | FailureClass::LostWorker => true,
+            FailureClass::Task | FailureClass::Configuration => false,
+        }
+    }
+
+    async fn say(&self, comment: &StatusComment, moment: &Moment<'_>) {
+        let by_hand = self.input.spec.trigger == Trigger::Manual;
+        let label = if by_hand { "" } else { &self.config.github.trigger_label };
+        let text = status(moment, &self.facts(), label);
+        let text = self.reporter.redact(&text);
+        if let Err(problem) = comment.say(&text, self.still_held).await
+            && !self.complained.swap(true, Ordering::Relaxed)
+        {
+            self.reporter
+                .engine(&format!("the status comment on the issue was not written: {problem}"))
+                .await;
+        }
+    }
+}
