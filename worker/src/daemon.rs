@@ -4,7 +4,11 @@
 //! then heartbeat and sweeper, then the poller. End: poller, runs (drained, then stopped), sweeper,
 //! heartbeat, and last the beat is taken back.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use shared::{
     Failure, TaskId,
@@ -107,6 +111,7 @@ pub async fn run(
         slots: slots as usize,
         drain: station.draining.clone(),
         unsure: HashMap::new(),
+        taken_up: HashSet::new(),
     };
     tracing::info!(node, slots, specialties = %config.worker.specialties.join(","), "worker is ready");
     let mut polling = tokio::spawn(poller.run());

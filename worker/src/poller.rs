@@ -11,6 +11,7 @@ use std::{
 
 use shared::{
     Specialty,
+    lifecycle::Fence,
     queue::{Claim, Claimed, Holder, QueueError, Waited, WakeHandle, WakeWaiter},
     retry::Backoff,
 };
@@ -54,6 +55,9 @@ pub struct Poller {
     /// Specialties with a claim whose answer was lost, and until when it may still come to be executed: what a
     /// frozen Redis has in its buffers runs after whatever is asked on a new connection.
     pub unsure: HashMap<Specialty, Instant>,
+    /// Fences of what was taken up so, for as long as anything is unsure: a run that was given up while its
+    /// record still names this worker is not begun again and again.
+    pub taken_up: HashSet<Fence>,
 }
 
 /// What a round of claims brought.
@@ -215,14 +219,18 @@ impl Poller {
         if let Some(until) = self.unsure.get(specialty).copied() {
             let running: HashSet<_> = self.context.ledger.running().into_iter().collect();
             let held = queue.holding(&self.holder, specialty).await?;
-            let unknown: Vec<_> =
-                held.into_iter().filter(|c| !running.contains(&c.lease.id)).take(slots).collect();
+            let new = |c: &Claimed| !running.contains(&c.lease.id) && !self.taken_up.contains(&c.lease.fence);
+            let unknown: Vec<_> = held.into_iter().filter(new).take(slots).collect();
             if !unknown.is_empty() {
+                self.taken_up.extend(unknown.iter().map(|claimed| claimed.lease.fence));
                 tracing::info!(%specialty, tasks = unknown.len(), "a claim whose answer was lost is taken up");
                 return Ok((unknown, true));
             }
             if Instant::now() >= until {
                 self.unsure.remove(specialty);
+            }
+            if self.unsure.is_empty() {
+                self.taken_up.clear();
             }
         }
         let nonce = uuid::Uuid::new_v4().simple().to_string();

@@ -6,8 +6,8 @@ use super::{Queue, QueueError};
 use crate::lifecycle::UnixMs;
 
 impl Queue {
-    /// Suspends `account` for at least `life`. Done before the task is given back, so that nobody of the account claims
-    /// it in between.
+    /// Suspends `account` for at least `life`. Done before the task is given back, so that nobody of the account
+    /// claims it in between.
     pub async fn suspend_account(&self, account: &str, life: Duration) -> Result<(), QueueError> {
         let key = self.keys().account_limited(account);
         let life_ms = (life.as_millis() as u64).max(1).to_string();
