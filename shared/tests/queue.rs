@@ -2,6 +2,8 @@
 //! binary, except where a test stops it.
 #![cfg(test)]
 
+#[path = "queue/beats.rs"]
+mod beats;
 #[path = "queue/issues.rs"]
 mod issues;
 #[path = "queue/lifecycle.rs"]
@@ -10,6 +12,8 @@ mod lifecycle;
 mod loss;
 #[path = "queue/outage.rs"]
 mod outage;
+#[path = "queue/repair.rs"]
+mod repair;
 #[path = "queue/setting.rs"]
 mod setting;
 #[path = "queue/tls.rs"]

@@ -4,7 +4,11 @@
 //! then heartbeat and sweeper, then the poller. End: poller, runs (drained, then stopped), sweeper,
 //! heartbeat, and last the beat is taken back.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use shared::{
     Failure, TaskId,
@@ -14,7 +18,10 @@ use shared::{
     state_dir::StateDir,
     worker_info::WorkerInfo,
 };
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,6 +38,10 @@ use crate::{
     stop::{Stop, StopLevel},
     sweeper, system,
 };
+
+/// How long runs that are told to stop may take to end and to give their tasks back. Service managers kill what
+/// takes longer, and a Redis that is gone must not keep a process for ever.
+const GIVE_BACK_MAX: Duration = Duration::from_secs(20);
 
 /// Why a worker did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +99,7 @@ pub async fn run(
     let start = Start { node: &node, slots, specialties: &specialties };
     let mut station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
     let context = Arc::clone(&station.context);
-    let sweeper = tokio::spawn(sweeper::run(
+    let mut sweeper = tokio::spawn(sweeper::run(
         context.queue.clone(),
         Arc::clone(&specialties),
         station.told.child_token(),
@@ -99,25 +110,36 @@ pub async fn run(
         specialties,
         slots: slots as usize,
         drain: station.draining.clone(),
-        unsure: HashSet::new(),
+        unsure: HashMap::new(),
+        taken_up: HashSet::new(),
     };
     tracing::info!(node, slots, specialties = %config.worker.specialties.join(","), "worker is ready");
     let mut polling = tokio::spawn(poller.run());
-    let displaced = tokio::select! {
+    let by_itself = tokio::select! {
         () = stop.reached(StopLevel::Drain) => None,
-        // Its runs have been told to stop; what they hold, they give back if it is still theirs.
-        ended = &mut station.heartbeat => ended.ok(),
-        // Only by a defect, which has been told; the runs it held are gone with it.
+        ended = &mut station.heartbeat => Some(match ended {
+            Ok(HeartbeatEnd::Displaced { hostname, pid }) => {
+                WorkerError::Elsewhere { node: node.clone(), hostname, pid }
+            }
+            Ok(HeartbeatEnd::Told) | Err(_) => WorkerError::Defect,
+        }),
+        // Nobody would notice that nothing is reclaimed and no retry comes due.
+        _ = &mut sweeper => Some(WorkerError::Defect),
+        // The runs it held are gone with it.
         _ = &mut polling => return Err(WorkerError::Defect),
     };
     station.draining.cancel();
+    if by_itself.is_some() {
+        // What they hold, they give back if it is still theirs.
+        context.ledger.stop_all(&StopReason::Shutdown);
+    }
     let runs = polling.await.map_err(|_| WorkerError::Defect)?;
     drain(&config, &context.ledger, runs, stop).await;
     station.told.cancel();
-    let _ = sweeper.await;
-    if let Some(HeartbeatEnd::Displaced { hostname, pid }) = displaced {
-        return Err(WorkerError::Elsewhere { node, hostname, pid });
+    if let Some(error) = by_itself {
+        return Err(error);
     }
+    let _ = sweeper.await;
     station.close().await;
     Ok(())
 }
@@ -154,7 +176,7 @@ pub async fn run_held(
                 end = &mut running => end,
                 () = stop.reached(StopLevel::Release) => {
                     context.ledger.stop_all(&StopReason::Shutdown);
-                    running.await
+                    tokio::time::timeout(GIVE_BACK_MAX, running).await.unwrap_or(TaskEnd::Abandoned)
                 }
             };
             Ok(HeldEnd::Ended(end))
@@ -271,7 +293,8 @@ fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerIn
     }
 }
 
-/// Lets runs come to their end, up to the deadline; then stops them, which gives their tasks back.
+/// Lets runs come to their end, up to the deadline; then stops them, which gives their tasks back, unless Redis
+/// is away for longer than anybody who ends a process waits.
 async fn drain(config: &Config, ledger: &Ledger, mut runs: JoinSet<()>, stop: Stop) {
     if !runs.is_empty() {
         tracing::info!(running = runs.len(), "draining: nothing new is claimed");
@@ -280,17 +303,25 @@ async fn drain(config: &Config, ledger: &Ledger, mut runs: JoinSet<()>, stop: St
     tokio::pin!(deadline);
     let mut released = false;
     while !runs.is_empty() {
-        tokio::select! {
-            Some(ended) = runs.join_next() => observe(ended),
-            () = &mut deadline, if !released => released = release(ledger, "the drain deadline has passed"),
-            () = stop.reached(StopLevel::Release), if !released => released = release(ledger, "told to stop now"),
+        let why = tokio::select! {
+            Some(ended) = runs.join_next() => {
+                observe(ended);
+                continue;
+            }
+            () = &mut deadline => "the drain deadline has passed",
+            () = stop.reached(StopLevel::Release), if !released => "told to stop now",
             () = stop.reached(StopLevel::Exit) => return,
+        };
+        if released {
+            tracing::warn!(
+                running = runs.len(),
+                "redis does not take the tasks back; their leases run out, or the next start gives them back"
+            );
+            return;
         }
+        tracing::info!(why, "giving tasks back");
+        ledger.stop_all(&StopReason::Shutdown);
+        released = true;
+        deadline.as_mut().reset(Instant::now() + GIVE_BACK_MAX);
     }
-}
-
-fn release(ledger: &Ledger, why: &str) -> bool {
-    tracing::info!(why, "giving tasks back");
-    ledger.stop_all(&StopReason::Shutdown);
-    true
 }

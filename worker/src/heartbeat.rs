@@ -56,8 +56,12 @@ impl Heartbeat {
         Self { queue, ledger, info, outage: Outage::No }
     }
 
-    /// Beats until told to end.
+    /// Beats until told to end, also in the middle of a round that a frozen Redis holds up.
     pub async fn run(mut self, told: CancellationToken, draining: CancellationToken) -> HeartbeatEnd {
+        told.run_until_cancelled(self.beat_on(&draining)).await.unwrap_or(HeartbeatEnd::Told)
+    }
+
+    async fn beat_on(&mut self, draining: &CancellationToken) -> HeartbeatEnd {
         loop {
             self.info.draining = draining.is_cancelled();
             let pause = match self.round().await {
@@ -68,10 +72,7 @@ impl Heartbeat {
                     return HeartbeatEnd::Displaced { hostname, pid };
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = told.cancelled() => return HeartbeatEnd::Told,
-            }
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -30,10 +30,14 @@ impl Ledger {
         Self { entries: Mutex::default(), contact: watch::Sender::new(None) }
     }
 
-    /// Enters a lease; the receiver tells its run when to stop.
+    /// Enters a lease; the receiver tells its run when to stop. A run of the same task under an earlier fence,
+    /// which a claim can overtake after a freeze, is told that its lease is lost: nobody else would.
     pub fn enter(&self, lease: &Lease) -> watch::Receiver<Option<StopReason>> {
         let (stop, receiver) = watch::channel(None);
-        self.entries().insert(lease.id.clone(), Entry { lease: lease.clone(), stop });
+        let earlier = self.entries().insert(lease.id.clone(), Entry { lease: lease.clone(), stop });
+        if let Some(earlier) = earlier {
+            raise(&earlier.stop, &StopReason::LeaseLost);
+        }
         receiver
     }
 
@@ -83,11 +87,13 @@ impl Ledger {
         self.contact.borrow().map(BootInstant::elapsed)
     }
 
-    /// Returns when a round is acknowledged after this call.
-    pub async fn next_contact(&self) {
+    /// Returns when a round is acknowledged after this call, however late it is waited for.
+    pub fn next_contact(&self) -> impl Future<Output = ()> + use<> {
         let mut contact = self.contact.subscribe();
-        if contact.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        async move {
+            if contact.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -130,6 +136,23 @@ mod tests {
         ledger.stop(&lease(1), &StopReason::LeaseLost);
         ledger.stop_all(&StopReason::Shutdown);
         assert_eq!(*stop.borrow(), Some(StopReason::LeaseLost));
+    }
+
+    #[test]
+    fn a_run_whose_task_is_claimed_anew_by_its_own_worker_is_told_that_its_lease_is_lost() {
+        let ledger = Ledger::new();
+        let earlier = ledger.enter(&lease(1));
+        let later = ledger.enter(&lease(2));
+        assert_eq!(*earlier.borrow(), Some(StopReason::LeaseLost));
+        assert!(later.borrow().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_contact_between_the_call_and_the_wait_counts() {
+        let ledger = Ledger::new();
+        let contact = ledger.next_contact();
+        ledger.acknowledged(BootInstant::now());
+        contact.await;
     }
 
     #[test]

@@ -3,17 +3,22 @@
 //! A slot is taken first, then a task: nothing is claimed that cannot start. Nothing is claimed either while
 //! the last acknowledged beat is older than a lease, nor while the agent account is suspended.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use shared::{
     Specialty,
-    queue::{Claim, Claimed, Holder, QueueError, Waited, WakeWaiter},
+    lifecycle::Fence,
+    queue::{Claim, Claimed, Holder, QueueError, Waited, WakeHandle, WakeWaiter},
     retry::Backoff,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::Instant,
+    task::{JoinError, JoinHandle, JoinSet},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +36,12 @@ const POLL: Duration = Duration::from_secs(30);
 /// Between looks at a suspended account; the reset may be moved forward by hand.
 const SUSPENDED_LOOK: Duration = Duration::from_secs(30);
 
+/// Between tries to end a wait from outside.
+const UNBLOCK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a wait may take to end. What it takes after that, a sweep puts back.
+const UNBLOCK_MAX: Duration = Duration::from_secs(2);
+
 const FAILURE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// The loop's state.
@@ -41,8 +52,12 @@ pub struct Poller {
     pub slots: usize,
     /// Cancelled when nothing new is to be claimed.
     pub drain: CancellationToken,
-    /// Specialties with a claim whose answer was lost.
-    pub unsure: HashSet<Specialty>,
+    /// Specialties with a claim whose answer was lost, and until when it may still come to be executed: what a
+    /// frozen Redis has in its buffers runs after whatever is asked on a new connection.
+    pub unsure: HashMap<Specialty, Instant>,
+    /// Fences of what was taken up so, for as long as anything is unsure: a run that was given up while its
+    /// record still names this worker is not begun again and again.
+    pub taken_up: HashSet<Fence>,
 }
 
 /// What a round of claims brought.
@@ -67,14 +82,16 @@ impl Poller {
             if !self.in_contact().await {
                 break;
             }
-            let due = polled_at.is_none_or(|at| at.elapsed() >= POLL);
+            let due = !self.unsure.is_empty() || polled_at.is_none_or(|at| at.elapsed() >= POLL);
             if woken.is_some() || due {
                 polled_at = Some(Instant::now());
                 rotation += 1;
                 let round = self.round(permit, &free, rotation, woken.take(), &mut runs).await;
+                if round.is_ok() {
+                    failures = 0;
+                }
                 let pause = match round {
                     Ok(Round::Started) => {
-                        failures = 0;
                         // There may be more: poll again as soon as a slot is free.
                         polled_at = None;
                         continue;
@@ -84,8 +101,9 @@ impl Poller {
                     Err(error) => {
                         failures += 1;
                         polled_at = None;
-                        // An outage is told by the beat; anything else is told here.
-                        if !error.is_passing() {
+                        // An outage is told by the beat; anything else is told here, such as a permission that
+                        // claims need and beats do not.
+                        if failures == 1 && !matches!(error, QueueError::Unreachable(_)) {
                             tracing::error!(%error, "tasks cannot be claimed");
                         }
                         FAILURE.delay(failures)
@@ -99,6 +117,10 @@ impl Poller {
                 }
             }
             woken = self.wait(&mut waiter).await;
+        }
+        // A marker that came together with the end is for somebody else.
+        if let Some(specialty) = woken {
+            let _ = self.context.queue.rearm(&specialty).await;
         }
         runs
     }
@@ -168,7 +190,7 @@ impl Poller {
         }
         let mut started = false;
         for specialty in order {
-            while !permits.is_empty() {
+            while !permits.is_empty() && !self.drain.is_cancelled() {
                 let (tasks, again) = self.claim(&specialty, permits.len()).await?;
                 for claimed in tasks {
                     started = true;
@@ -194,23 +216,30 @@ impl Poller {
         slots: usize,
     ) -> Result<(Vec<Claimed>, bool), QueueError> {
         let queue = &self.context.queue;
-        if self.unsure.contains(specialty) {
+        if let Some(until) = self.unsure.get(specialty).copied() {
             let running: HashSet<_> = self.context.ledger.running().into_iter().collect();
             let held = queue.holding(&self.holder, specialty).await?;
-            let unknown: Vec<_> =
-                held.into_iter().filter(|c| !running.contains(&c.lease.id)).take(slots).collect();
+            let new = |c: &Claimed| !running.contains(&c.lease.id) && !self.taken_up.contains(&c.lease.fence);
+            let unknown: Vec<_> = held.into_iter().filter(new).take(slots).collect();
             if !unknown.is_empty() {
+                self.taken_up.extend(unknown.iter().map(|claimed| claimed.lease.fence));
                 tracing::info!(%specialty, tasks = unknown.len(), "a claim whose answer was lost is taken up");
                 return Ok((unknown, true));
             }
-            self.unsure.remove(specialty);
+            if Instant::now() >= until {
+                self.unsure.remove(specialty);
+            }
+            if self.unsure.is_empty() {
+                self.taken_up.clear();
+            }
         }
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         match queue.claim(&self.holder, specialty, slots, &nonce).await {
             Ok(Claim::Tasks { tasks, again }) => Ok((tasks, again)),
             Ok(Claim::Paused) => Ok((Vec::new(), false)),
             Err(error) => {
-                self.unsure.insert(specialty.clone());
+                let lease = Duration::from_millis(queue.settings().lease_ms);
+                self.unsure.insert(specialty.clone(), Instant::now() + lease);
                 Err(error)
             }
         }
@@ -232,7 +261,8 @@ impl Poller {
     /// Waits for a marker, in a task of its own so that it is never dropped half-way. Told to drain, it ends
     /// the wait from outside and passes on what it may have taken.
     async fn wait(&self, slot: &mut Option<WakeWaiter>) -> Option<Specialty> {
-        if self.specialties.refresh(&self.context.queue).await.unwrap_or(false) {
+        let refreshed = self.drain.run_until_cancelled(self.specialties.refresh(&self.context.queue)).await;
+        if refreshed?.unwrap_or(false) {
             *slot = None;
         }
         let mut waiter = slot.take().unwrap_or_else(|| self.waiter());
@@ -243,10 +273,7 @@ impl Poller {
         });
         let (ended, draining) = tokio::select! {
             ended = &mut waiting => (ended, false),
-            () = self.drain.cancelled() => {
-                let _ = handle.unblock().await;
-                (waiting.await, true)
-            }
+            () = self.drain.cancelled() => (timeout(UNBLOCK_MAX, end(&handle, &mut waiting)).await.ok()?, true),
         };
         let Ok((waiter, answer)) = ended else { return None };
         *slot = Some(waiter);
@@ -265,8 +292,18 @@ impl Poller {
     }
 }
 
+/// Ends a wait from outside. Repeated, since a wait that is only about to block is not ended by it.
+async fn end<T>(handle: &WakeHandle, waiting: &mut JoinHandle<T>) -> Result<T, JoinError> {
+    loop {
+        let _ = handle.unblock().await;
+        if let Ok(ended) = timeout(UNBLOCK_AGAIN, &mut *waiting).await {
+            return ended;
+        }
+    }
+}
+
 /// A run never ends by a panic; if one does, it is told, and its lease runs out.
-pub fn observe(ended: Result<(), tokio::task::JoinError>) {
+pub fn observe(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

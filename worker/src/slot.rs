@@ -84,6 +84,14 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
     let end = match claimed.spec {
         // Nothing to run: this program is older than whoever made the task.
         Err(message) => RunEnd::Failed(Failure::configuration(message)),
+        Ok(_) if limited(context, &lease).await => {
+            let message = "the agent account met its limit before this run began";
+            let unchanged = Some(Duration::ZERO);
+            RunEnd::Failed(Failure {
+                retry_after: unchanged,
+                ..Failure::new(FailureClass::UsageLimit, message)
+            })
+        }
         Ok(spec) => {
             match persist(context, &lease, || context.queue.owns_issue(&spec)).await {
                 None => return TaskEnd::Abandoned,
@@ -99,6 +107,14 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
         }
     };
     settle(context, &lease, claimed.runs, claimed.attempts, end).await
+}
+
+/// Whether the agent account is suspended. Asked before a claim too; but one may have begun before whoever met
+/// the limit suspended the account, and have got the very task that was given back after that.
+async fn limited(context: &SlotContext, lease: &Lease) -> bool {
+    let Some(account) = &context.account else { return false };
+    let until = persist(context, lease, || context.queue.account_suspended_until(account)).await;
+    until.flatten().is_some()
 }
 
 async fn execute(
@@ -204,6 +220,10 @@ async fn persist<T, F: Future<Output = Result<T, QueueError>>>(
     for attempt in 0.. {
         match step().await {
             Ok(answer) => return Some(answer),
+            // A refusal may be of this step alone, and the beat, which tells of an outage, knows nothing of it.
+            Err(error @ QueueError::Refused(_)) if attempt == 0 => {
+                tracing::warn!(%error, task = %lease.id, "the task cannot be moved on until redis allows it");
+            }
             Err(error) if error.is_passing() => {
                 tracing::debug!(%error, task = %lease.id, "redis is waited for");
             }
@@ -245,5 +265,59 @@ async fn tell(context: &SlotContext, lease: &Lease, run: u32, settlement: Settle
     let line = LogLine::new(LogStream::Engine, &text);
     if let Err(error) = context.queue.append_log(lease, run, &[line.into()]).await {
         tracing::debug!(%error, task = %lease.id, "the last log line was lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{
+        config::{Config, Driver, SandboxMode},
+        queue::{Claim, Holder},
+        state_dir::StateDir,
+    };
+    use testkit::RedisServer;
+
+    use super::*;
+    use crate::host::Host;
+
+    #[tokio::test]
+    async fn a_task_claimed_while_its_account_meets_the_limit_is_given_back_and_never_started() {
+        let (redis, dir) = (RedisServer::start().unwrap(), tempfile::tempdir().unwrap());
+        let mut config = Config::defaults().unwrap();
+        config.redis.url = redis.url().into();
+        config.agent.driver = Driver::Command;
+        config.agent.command = vec!["/bin/true".to_owned()];
+        config.sandbox.mode = SandboxMode::Process;
+        config.sandbox.allow_same_user = true;
+        config.workspace.root = dir.path().join("work");
+        let queue = Queue::open(&config.redis, &config.queue).unwrap();
+        let state = StateDir::create(&dir.path().join("state")).unwrap();
+        // An agent that runs as another user has to reach its workspace.
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        let executor = Executor::prepare(&config, &state, Host::new("/bin/true".into(), [])).await.unwrap();
+        let (_sender, stop) = Stop::channel();
+        let context = Arc::new(SlotContext {
+            queue: queue.clone(),
+            ledger: Arc::new(Ledger::new()),
+            executor: Arc::new(executor),
+            node: "w1".to_owned(),
+            account: Some("team".to_owned()),
+            stop,
+        });
+        let spec = TaskSpec::new("a".parse().unwrap(), "octo/cat".parse().unwrap(), "a title");
+        queue.enqueue(&spec).await.unwrap();
+        let holder = Holder { node: "w1".to_owned(), incarnation: "w1-1".to_owned() };
+        let Claim::Tasks { mut tasks, .. } = queue.claim(&holder, &spec.specialty, 1, "n").await.unwrap()
+        else {
+            panic!("not paused")
+        };
+        queue.suspend_account("team", Duration::from_secs(60)).await.unwrap();
+        let until = queue.account_suspended_until("team").await.unwrap();
+        let end = Slot::enter(Arc::clone(&context), tasks.remove(0)).run().await;
+        assert!(matches!(end, TaskEnd::Settled { settlement: Settlement::Done, .. }), "{end:?}");
+        let record = queue.task(&spec.id).await.unwrap().unwrap();
+        assert_eq!((record.status.name(), record.attempts), ("pending", 0));
+        assert_eq!(queue.account_suspended_until("team").await.unwrap(), until, "as long as before");
+        assert!(context.ledger.running().is_empty());
     }
 }

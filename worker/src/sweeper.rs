@@ -17,8 +17,12 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Added to every wait, so that a fleet does not come back all at once.
 const JITTER_MS_MAX: u64 = 50;
 
-/// Sweeps until told to end.
+/// Sweeps until told to end, also in the middle of a sweep: each is repeatable.
 pub async fn run(queue: Queue, specialties: Arc<Specialties>, told: CancellationToken) {
+    told.run_until_cancelled(sweep_on(&queue, &specialties)).await;
+}
+
+async fn sweep_on(queue: &Queue, specialties: &Specialties) {
     let mut due: BTreeMap<Specialty, Instant> = BTreeMap::new();
     loop {
         let now = Instant::now();
@@ -27,14 +31,11 @@ pub async fn run(queue: Queue, specialties: Arc<Specialties>, told: Cancellation
         }
         for (specialty, at) in &mut due {
             if *at <= now {
-                *at = Instant::now() + sweep(&queue, specialty).await;
+                *at = Instant::now() + sweep(queue, specialty).await;
             }
         }
         let next = due.values().min().copied().unwrap_or(now + AFTER_FAILURE);
-        tokio::select! {
-            () = tokio::time::sleep_until(next) => {}
-            () = told.cancelled() => return,
-        }
+        tokio::time::sleep_until(next).await;
     }
 }
 

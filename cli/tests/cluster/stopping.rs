@@ -1,5 +1,7 @@
 //! Workers that are told to stop, and tasks that are cancelled.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 use shared::{Status, queue::CancelAnswer};
 
@@ -39,6 +41,38 @@ async fn a_second_sigterm_gives_the_task_back_uncounted_and_leaves_no_process() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_ends_soon_although_redis_answers_nothing() {
+    let cluster = Cluster::new(LONG);
+    let mut pc = cluster.start("pc-1", "w1");
+    until("it is ready", || async { pc.log().contains("worker is ready").then_some(()) }).await;
+    cluster.redis.freeze().unwrap();
+    pc.signal(Signal::SIGTERM);
+    let told = Instant::now();
+    assert_eq!(pc.ended().await, Some(0), "{}", pc.log());
+    assert!(told.elapsed() < Duration::from_secs(20), "ended after {:?}", told.elapsed());
+    cluster.redis.thaw().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_now_ends_although_redis_is_gone_for_good() {
+    let mut cluster = Cluster::new(LONG);
+    let mut pc = cluster.start("pc-1", "w1");
+    let id = cluster.enqueue("a").await;
+    cluster.begun(&pc, &id).await;
+    cluster.redis.kill().unwrap();
+    pc.signal(Signal::SIGTERM);
+    until("it drains", || async { pc.log().contains("draining").then_some(()) }).await;
+    pc.signal(Signal::SIGTERM);
+    assert!(pc.ended().await.is_some(), "{}", pc.log());
+    cluster.no_agent_left().await;
+    // Nobody gave the task back: the next start of this worker does.
+    cluster.redis.restart().unwrap();
+    let again = cluster.start("pc-1", "w1");
+    cluster.claimed_times(&id, 2).await;
+    cluster.begun(&again, &id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_kills_the_whole_process_tree_and_publishes_nothing() {
     let cluster = Cluster::new(LONG);
     let pc = cluster.start("pc-1", "w1");
@@ -72,7 +106,7 @@ async fn a_worker_runs_as_many_tasks_at_once_as_it_has_slots() {
             {
                 let _ = std::fs::write(tree.join("go"), "");
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
     assert_eq!(cluster.remote.branches().unwrap().len(), 4);

@@ -128,7 +128,7 @@ impl Queue {
 
     async fn admit(&self, spec: &TaskSpec, script: &NamedScript) -> Result<Enqueued, QueueError> {
         // The locator decides where the record lives, whoever else offers the same id elsewhere.
-        let specialty = self.locate_or_take(&spec.id, &spec.specialty).await?;
+        let (specialty, located) = self.locate_or_take(&spec.id, &spec.specialty).await?;
         self.register_specialties(std::slice::from_ref(&specialty)).await?;
         let mut spec_there = spec.clone();
         spec_there.specialty = specialty.clone();
@@ -141,13 +141,23 @@ impl Queue {
         let keys = self.keys().specialty(&specialty);
         let answer: Vec<Value> = script.call(&self.inner.connections, keys.base(), args).await?;
         match first_word(&answer).as_str() {
-            "created" => Ok(Enqueued::Created),
+            "created" => {
+                if located {
+                    self.keep_locator(&spec.id).await?;
+                }
+                Ok(Enqueued::Created)
+            }
             "exists" => Ok(Enqueued::Exists { specialty }),
             other => Err(QueueError::unexpected(script.name, other)),
         }
     }
 
-    async fn locate_or_take(&self, id: &TaskId, specialty: &Specialty) -> Result<Specialty, QueueError> {
+    /// The specialty that the locator names, and whether it did so before.
+    async fn locate_or_take(
+        &self,
+        id: &TaskId,
+        specialty: &Specialty,
+    ) -> Result<(Specialty, bool), QueueError> {
         let key = self.keys().locator(id);
         let named: Option<String> = self
             .inner
@@ -163,9 +173,21 @@ impl Queue {
             })
             .await?;
         match named {
-            None => Ok(specialty.clone()),
-            Some(text) => text.parse().map_err(|error| QueueError::unexpected("the locator", error)),
+            None => Ok((specialty.clone(), false)),
+            Some(text) => {
+                let named = text.parse().map_err(|error| QueueError::unexpected("the locator", error))?;
+                Ok((named, true))
+            }
         }
+    }
+
+    /// A locator left by a settled task whose record is gone has an end, and a new task has taken its id.
+    async fn keep_locator(&self, id: &TaskId) -> Result<(), QueueError> {
+        let key = self.keys().locator(id);
+        self.inner
+            .connections
+            .run(async |mut connection| redis::cmd("PERSIST").arg(&key).query_async(&mut connection).await)
+            .await
     }
 
     /// `None` when the key names `id` now, else what it names.

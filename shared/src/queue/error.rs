@@ -52,7 +52,11 @@ impl From<RedisError> for QueueError {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::TryAgain
                 | ServerErrorKind::ClusterDown
+                | ServerErrorKind::NoScript
                 | ServerErrorKind::NoPerm => Self::Refused(text),
+                ServerErrorKind::ResponseError if text.contains(SCRIPT_WITHOUT_PERMISSION) => {
+                    Self::Refused(text)
+                }
                 _ => Self::unexpected("a script", text),
             },
             ErrorKind::Extension if is_refusal(error.code()) => Self::Refused(text),
@@ -63,6 +67,9 @@ impl From<RedisError> for QueueError {
         }
     }
 }
+
+/// How a server says that the user lacks a permission that a script needs; the code is a bare `ERR`.
+const SCRIPT_WITHOUT_PERMISSION: &str = "The user executing the script can't";
 
 /// Codes that the client library hands through: full, snapshot failing, too few replicas, no password given.
 fn is_refusal(code: Option<&str>) -> bool {

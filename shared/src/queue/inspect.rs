@@ -217,12 +217,8 @@ impl Queue {
         }
         let key = self.keys().specialties();
         let names: Vec<&str> = specialties.iter().map(Specialty::as_str).collect();
-        self.inner
-            .connections
-            .run(async |mut connection| {
-                redis::cmd("SADD").arg(&key).arg(&names).query_async(&mut connection).await
-            })
-            .await
+        self.inner.scripts.enlist.call::<u64>(&self.inner.connections, &key, &names).await?;
+        Ok(())
     }
 
     async fn record(&self, specialty: &Specialty, id: &TaskId) -> Result<Option<TaskRecord>, QueueError> {

@@ -7,6 +7,7 @@ use crate::config::QueueConfig;
 
 const PRELUDE: &str = include_str!("lua/prelude.lua");
 const LOSE: &str = include_str!("lua/lose.lua");
+const AUDIT: &str = include_str!("lua/audit.lua");
 
 /// Without flags a script is refused when Redis is full; with `allow-oom` it runs, so that a full Redis drains.
 const DENY_OOM: &str = "#!lua\n";
@@ -41,6 +42,8 @@ pub struct Scripts {
     pub beat: NamedScript,
     pub unbeat: NamedScript,
     pub roll: NamedScript,
+    pub enlist: NamedScript,
+    pub suspend: NamedScript,
     pub issue_take: NamedScript,
     pub issue_free: NamedScript,
 }
@@ -56,7 +59,8 @@ impl Scripts {
         );
         let in_slot = |name, flags: &str, body: &str| {
             let lose = if body.contains("lose(") { LOSE } else { "" };
-            let text = format!("{PRELUDE}{lose}{body}");
+            let audit = if body.contains("audit(") { AUDIT } else { "" };
+            let text = format!("{PRELUDE}{lose}{audit}{body}");
             // A shebang is the first line; constants come before the prelude that uses them.
             let (first, rest) = text.split_once("local base = KEYS[1]\n").unwrap_or(("", &text));
             let constants = keys::lua_constants(&text);
@@ -87,6 +91,8 @@ impl Scripts {
             beat: alone("beat", include_str!("lua/beat.lua")),
             unbeat: alone("unbeat", include_str!("lua/unbeat.lua")),
             roll: alone("roll", include_str!("lua/roll.lua")),
+            enlist: alone("enlist", include_str!("lua/enlist.lua")),
+            suspend: alone("suspend", include_str!("lua/suspend.lua")),
             issue_take: alone("issue_take", include_str!("lua/issue_take.lua")),
             issue_free: alone("issue_free", include_str!("lua/issue_free.lua")),
         }

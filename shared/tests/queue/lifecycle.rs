@@ -304,6 +304,33 @@ async fn settled_tasks_are_kept_up_to_their_number() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_used_again_after_its_record_went_is_found_for_as_long_as_it_waits() {
+    let s = Setting::new();
+    let id = s.enqueued("a").await;
+    let claimed = s.claimed(&holder("w1")).await;
+    s.queue.complete(&claimed.lease, &branch()).await.unwrap();
+    assert!(s.redis::<i64>("TTL $:task:a") > 0);
+    // Settled tasks beyond the number that is kept go before their locators.
+    s.redis::<u64>("DEL $:{backend}:task:a $:{backend}:finished");
+    s.enqueued("a").await;
+    assert_eq!(s.redis::<i64>("TTL $:task:a"), -1);
+    assert_eq!(s.status(&id).await, "pending");
+}
+
+#[tokio::test]
+async fn events_and_counters_stay_within_their_limits() {
+    let s = Setting::with(|q| q.events_count_max = 50);
+    for i in 0..150 {
+        s.enqueued(&format!("t{i}")).await;
+        let claimed = s.claimed(&holder("w1")).await;
+        s.queue.complete(&claimed.lease, &branch()).await.unwrap();
+    }
+    // Trimmed by whole nodes of the stream, of a hundred entries each.
+    assert!(s.redis::<u64>("XLEN $:{backend}:events") <= 150);
+    assert!(s.redis::<u64>("HLEN $:{backend}:stats") < 20);
+}
+
+#[tokio::test]
 async fn lists_are_paged_and_events_tell_every_transition() {
     let s = Setting::new();
     for i in 0..5 {

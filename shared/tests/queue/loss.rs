@@ -214,3 +214,43 @@ async fn fences_differ_even_when_a_failover_forgets_a_claim() {
     assert_eq!(s.queue.complete(&first, &outcome).await.unwrap(), Settlement::Stale);
     assert_eq!(s.queue.complete(&second, &outcome).await.unwrap(), Settlement::Done);
 }
+
+#[tokio::test]
+async fn an_outage_shorter_than_three_sweeps_takes_nothing_from_the_living_either() {
+    // Somebody shortened the lease and left the sweeps as they were.
+    let s = Setting::with(|q| q.sweep_ms = 2_000);
+    s.enqueued("a").await;
+    let lease = s.claimed(&holder("w1")).await.lease;
+    let now: (u64, u64) = s.redis("TIME");
+    let ago = |ms: u64| now.0 * 1_000 + now.1 / 1_000 - ms;
+    s.redis::<u64>(&format!("HSET $:{{backend}}:sweep at {} next {}", ago(LEASE_MS), ago(1)));
+    s.redis::<u64>(&format!("ZADD $:{{backend}}:leases {} a", ago(1)));
+    let Swept::Done { lost, .. } = s.queue.sweep(&backend()).await.unwrap() else { panic!("due") };
+    assert_eq!(lost, 0);
+    assert_eq!(s.queue.renew(&[lease]).await.unwrap(), [Renewal::Held]);
+}
+
+#[tokio::test]
+async fn more_leases_than_one_sweep_takes_are_swept_at_once_and_those_of_the_living_stay() {
+    let s = Setting::with(|q| (q.lease_ms, q.sweep_ms) = (60_000, CALM_SWEEP_MS));
+    for i in 0..260 {
+        s.enqueued(&format!("t{i}")).await;
+    }
+    let dead = s.claim(&holder("dead"), 250).await;
+    let living: Vec<_> = s.claim(&holder("living"), 10).await.into_iter().map(|task| task.lease).collect();
+    for claimed in &dead {
+        s.redis::<u64>(&format!("ZADD $:{{backend}}:leases 1 {}", claimed.lease.id));
+    }
+    let mut taken = Vec::new();
+    loop {
+        let swept = s.queue.sweep(&backend()).await.unwrap();
+        let Swept::Done { lost, next, .. } = swept else { panic!("not throttled while there is more") };
+        taken.push(lost);
+        if !next.is_zero() {
+            break;
+        }
+    }
+    assert_eq!(taken, [100, 100, 50]);
+    assert_eq!(s.queue.renew(&living).await.unwrap(), vec![Renewal::Held; 10]);
+    assert_eq!(s.claimed(&holder("w2")).await.lease.id.as_str(), "t0", "the oldest first");
+}

@@ -76,6 +76,34 @@ async fn a_read_only_redis_refuses_and_nothing_is_half_written() {
 }
 
 #[tokio::test]
+async fn a_redis_with_no_connection_left_or_without_the_permission_is_waited_for() {
+    let server = RedisServer::start_with(&["--maxclients", "2"]).unwrap();
+    let queue = queue_at(&server.url(), "ccc", |_| {});
+    let mut others: Vec<_> = (0..2).map(|_| server.connection().unwrap()).collect();
+    let error = queue.enqueue(&task("a", "backend")).await.unwrap_err();
+    assert!(error.is_passing(), "{error:?}");
+    let acl = ["SETUSER", "default", "on", "nopass", "~*", "+@all", "-xadd"];
+    redis::cmd("ACL").arg(&acl).query::<()>(&mut others[0]).unwrap();
+    drop(others.pop());
+    let error = until_connected(&queue).await;
+    assert!(matches!(&error, QueueError::Refused(_)), "{error:?}");
+    redis::cmd("ACL").arg(&["SETUSER", "default", "+xadd"]).query::<()>(&mut others[0]).unwrap();
+    assert_eq!(queue.enqueue(&task("a", "backend")).await.unwrap(), Enqueued::Created);
+}
+
+/// The first answer from a server that had no connection to give, which is a refusal.
+async fn until_connected(queue: &shared::queue::Queue) -> QueueError {
+    loop {
+        match queue.enqueue(&task("a", "backend")).await {
+            Err(error) if error.to_string().contains("max number of clients") => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            other => return other.unwrap_err(),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_of_the_wrong_type_is_told_and_nothing_is_half_written() {
     let server = RedisServer::start().unwrap();
     let queue = queue_at(&server.url(), "ccc", |_| {});

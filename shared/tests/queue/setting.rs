@@ -13,8 +13,8 @@ use shared::{
 };
 use testkit::RedisServer;
 
-/// A lease short enough to wait for, long enough not to end by itself within a step of a test.
-pub const LEASE_MS: u64 = 400;
+/// A lease short enough to wait for; half of it is long enough for a busy machine not to make a gap of sweeps.
+pub const LEASE_MS: u64 = 800;
 
 static SERVER: OnceLock<RedisServer> = OnceLock::new();
 static PREFIXES: AtomicU32 = AtomicU32::new(0);

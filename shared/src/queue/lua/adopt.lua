@@ -13,8 +13,7 @@ for _, priority in ipairs({ 'high', 'medium', 'low' }) do
       local found = redis.call('XRANGE', stream, item[1], item[1])
       local id = found[1] and found[1][2][2]
       if id then
-        local f = redis.call('HMGET', RECORD .. id, 'status', 'incarnation', 'fence', 'runs', 'attempts', 'nonce',
-          'own', 'entry')
+        local f = fields(id, 'status', 'incarnation', 'fence', 'runs', 'attempts', 'nonce', 'own', 'entry')
         if f[1] == 'active' and f[2] == incarnation and f[8] == item[1] then
           local spec = found[1][2][4]
           if f[7] == '1' then spec = redis.call('GET', SPEC .. id) or '' end

@@ -9,24 +9,35 @@ if redis.call('EXISTS', PAUSED) == 1 then return { 'paused' } end
 local ms, us = now()
 local tasks, orphans = {}, 0
 
--- Leases the task, unless the entry is an orphan: of a task that was cancelled, moved or deleted.
-local function lease(id, entry, spec)
-  local f = redis.call('HMGET', RECORD .. id, 'status', 'entry', 'fence', 'runs', 'attempts', 'own')
-  if f[1] ~= 'pending' or f[2] ~= entry then return false end
-  local fence = int(math.max(tonumber(f[3] or '0') + 1, us))
-  local runs = int(tonumber(f[4] or '0') + 1)
+local have_returned = redis.call('ZCARD', AGAIN) > 0
+
+-- Leases the task of an entry. 'kept': a group that was made anew has delivered what is leased or delayed.
+-- 'orphan': the entry of a task that was cancelled, moved or deleted.
+local function lease(stream, entry, id, spec)
+  local f = fields(id, 'status', 'entry', 'fence', 'runs', 'attempts', 'own', 'worker')
+  if f[2] ~= entry then return 'orphan' end
+  if (f[1] == 'active' or f[1] == 'delayed') and entry ~= '' then
+    pend(stream, entry, f[1] == 'active' and f[7] or PARKED)
+    return 'kept'
+  end
+  if f[1] ~= 'pending' then return 'orphan' end
+  local fence = int(math.max(num(f[3]) + 1, us))
+  local runs = int(num(f[4]) + 1)
   if f[6] == '1' then spec = redis.call('GET', SPEC .. id) or '' end
   redis.call('HSET', RECORD .. id, 'status', 'active', 'worker', node, 'incarnation', incarnation, 'nonce', nonce,
     'fence', fence, 'runs', runs, 'claimed_at', int(ms), 'phase', 'claimed')
   redis.call('ZADD', LEASES, int(ms + lease_ms), id)
   event('active', id, 'worker', node, 'fence', fence)
-  tasks[#tasks + 1] = { id, fence, runs, f[5] or '0', spec }
-  return true
+  tasks[#tasks + 1] = { id, fence, runs, int(num(f[5])), spec }
+  return 'leased'
 end
 
-local function drop_orphan(stream, entry)
-  redis.call('XACK', stream, 'workers', entry)
-  redis.call('XDEL', stream, entry)
+-- What an entry that is not leased comes to. Counted, so that a claim ends.
+local function pass(verdict, stream, entry)
+  if verdict == 'orphan' and entry ~= '' then
+    redis.call('XACK', stream, 'workers', entry)
+    redis.call('XDEL', stream, entry)
+  end
   orphans = orphans + 1
 end
 
@@ -35,16 +46,22 @@ local function returned(priority, stream)
   local high = RANK[priority] .. string.format('%014d', 99999999999999)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGAIN, low, high, 'LIMIT', '0', int(want - #tasks))) do
     redis.call('ZREM', AGAIN, id)
-    local entry = redis.call('HGET', RECORD .. id, 'entry')
-    local found = entry and redis.call('XRANGE', stream, entry, entry)
-    if found and found[1] then
-      if lease(id, entry, found[1][2][4]) then
-        redis.call('XCLAIM', stream, 'workers', node, '0', entry, 'JUSTID')
-      else
-        drop_orphan(stream, entry)
+    local f = fields(id, 'status', 'entry')
+    local entry = f[2] or ''
+    local found = entry ~= '' and redis.call('XRANGE', stream, entry, entry)[1]
+    if not found then
+      -- Removed by hand. The task is handed out without a specification, so that its worker tells people.
+      if f[1] == 'pending' then
+        redis.call('HSET', RECORD .. id, 'entry', '')
+        redis.call('SADD', DIRECT, id)
       end
-    else
-      orphans = orphans + 1
+      entry = ''
+    end
+    local verdict = lease(stream, entry, id, found and found[2][4] or '')
+    if verdict ~= 'leased' then
+      pass(verdict, stream, entry)
+    elseif entry ~= '' then
+      pend(stream, entry, node)
     end
   end
 end
@@ -56,18 +73,22 @@ local function fresh(stream)
   local answer = read_new()
   if answer and answer.err then
     if string.sub(answer.err, 1, 7) ~= 'NOGROUP' then return answer end
-    redis.call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
+    make_group(stream)
     answer = read_new()
   end
   if not answer then return nil end
   for _, item in ipairs(answer[1][2]) do
-    local fields = item[2] or {}
-    if not lease(fields[2] or '', item[1], fields[4] or '') then drop_orphan(stream, item[1]) end
+    local parts = item[2] or {}
+    local verdict = lease(stream, item[1], parts[2] or '', parts[4] or '')
+    if verdict ~= 'leased' then
+      pass(verdict, stream, item[1])
+    elseif have_returned then
+      redis.call('ZREM', AGAIN, parts[2])
+    end
   end
   return true
 end
 
-local have_returned = redis.call('ZCARD', AGAIN) > 0
 for _, priority in ipairs({ 'high', 'medium', 'low' }) do
   local stream = TASKS .. priority
   while #tasks < want and orphans < ORPHANS_MAX and have_returned do

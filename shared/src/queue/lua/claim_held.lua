@@ -2,7 +2,7 @@
 -- ARGV    1 id, 2 node, 3 incarnation, 4 nonce, 5 lease in ms
 -- returns {'claimed', {id, fence, runs, attempts, spec}} | {'not_held'} | {'unknown'}
 local id, node, incarnation, nonce, lease_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local f = redis.call('HMGET', RECORD .. id, 'status', 'fence', 'runs', 'attempts', 'incarnation', 'nonce')
+local f = fields(id, 'status', 'fence', 'runs', 'attempts', 'incarnation', 'nonce')
 if not f[1] then return { 'unknown' } end
 -- The answer to the first sending was lost: the lease is the caller's own.
 if f[1] == 'active' and f[5] == incarnation and f[6] == nonce then
@@ -10,8 +10,8 @@ if f[1] == 'active' and f[5] == incarnation and f[6] == nonce then
 end
 if f[1] ~= 'held' then return { 'not_held' } end
 local ms, us = now()
-local fence = int(math.max(tonumber(f[2] or '0') + 1, us))
-local runs = int(tonumber(f[3] or '0') + 1)
+local fence = int(math.max(num(f[2]) + 1, us))
+local runs = int(num(f[3]) + 1)
 redis.call('ZREM', HELD, id)
 redis.call('SADD', DIRECT, id)
 redis.call('HSET', RECORD .. id, 'status', 'active', 'worker', node, 'incarnation', incarnation, 'nonce', nonce,

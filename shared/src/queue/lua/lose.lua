@@ -11,14 +11,14 @@ local function lose(id, r, ms, lost_max, counts)
   end
   if lost >= lost_max then
     finish(id, r, 'failed', FAILED, ms, true, 'class', 'lost_worker', 'message',
-      'given up after ' .. int(lost) .. ' workers were lost while they ran it; the last was ' .. (r.worker or '?'))
-    event('failed', id, 'worker', r.worker or '', 'class', 'lost_worker')
+      'given up after ' .. int(lost) .. ' workers were lost while they ran it; the last was ' .. (r.worker == '' and '?' or r.worker))
+    event('failed', id, 'worker', r.worker, 'class', 'lost_worker')
     return 'failed'
   end
   park_entry(r)
   redis.call('ZREM', LEASES, id)
   give_back(id, r)
-  event('pending', id, 'reason', 'lost', 'worker', r.worker or '')
+  event('pending', id, 'reason', 'lost', 'worker', r.worker)
   count('lost')
   return 'pending'
 end

@@ -20,33 +20,48 @@ local function again_score(priority, created_at)
   return RANK[priority] .. string.format('%014d', created_at)
 end
 
+-- Events, counters and the marker tell of tasks; where one is broken, no task waits for it (pcall).
 local function event(name, id, ...)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, '*', 'event', name, 'task', id, ...)
+  redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, '*', 'event', name, 'task', id, ...)
 end
 
 local function count(name)
-  redis.call('HINCRBY', STATS, name, '1')
+  redis.pcall('HINCRBY', STATS, name, '1')
 end
 
 -- One marker wakes one waiting worker. It is a hint: a poll finds the task without it.
 local function wake()
-  redis.call('ZADD', WAKE, '0', 'go')
+  redis.pcall('ZADD', WAKE, '0', 'go')
 end
 
 -- Tasks that could be claimed now: entries, less those leased or delayed; DIRECT ones have no entry.
 local function waiting()
-  local entries = redis.call('XLEN', TASKS .. 'high') + redis.call('XLEN', TASKS .. 'medium')
-    + redis.call('XLEN', TASKS .. 'low')
+  local entries = 0
+  for priority in pairs(RANK) do
+    local length = redis.pcall('XLEN', TASKS .. priority)
+    if type(length) == 'number' then entries = entries + length end
+  end
   return entries - redis.call('ZCARD', LEASES) - redis.call('ZCARD', DELAYED) + redis.call('SCARD', DIRECT)
+end
+
+-- Fields of a record. One of another type is no record: it must not stop the tasks beside it.
+local function fields(id, ...)
+  local f = redis.pcall('HMGET', RECORD .. id, ...)
+  return f.err and {} or f
+end
+
+-- A field that is a number, or 0 where somebody removed or changed it.
+local function num(text)
+  return tonumber(text or '0') or 0
 end
 
 -- The fields that transitions decide by, as one table.
 local function read(id)
-  local f = redis.call('HMGET', RECORD .. id, 'status', 'fence', 'incarnation', 'settled', 'entry', 'priority',
-    'created_at', 'cancel', 'own', 'repository', 'issue', 'attempts', 'lost', 'worker')
-  return { status = f[1], fence = f[2], incarnation = f[3], settled = f[4], entry = f[5], priority = f[6],
-    created_at = f[7], cancel = f[8], own = f[9], repository = f[10], issue = f[11],
-    attempts = tonumber(f[12] or '0'), lost = tonumber(f[13] or '0'), worker = f[14] }
+  local f = fields(id, 'status', 'fence', 'incarnation', 'settled', 'entry', 'priority', 'created_at', 'cancel',
+    'own', 'repository', 'issue', 'attempts', 'lost', 'worker')
+  return { status = f[1], fence = f[2], incarnation = f[3], settled = f[4], entry = f[5],
+    priority = RANK[f[6] or ''] and f[6] or 'medium', created_at = num(f[7]), cancel = f[8], own = f[9],
+    repository = f[10] or '', issue = f[11], attempts = num(f[12]), lost = num(f[13]), worker = f[14] or '' }
 end
 
 -- Whether the holder of `fence` may move the task: 'ok', 'already' (it settled it before) or 'stale'.
@@ -67,11 +82,22 @@ local function drop_entry(id, r)
   end
 end
 
+-- From the beginning: a group that was removed by hand delivers again, and claims tell what is whose.
+local function make_group(stream)
+  redis.call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
+end
+
+-- Makes an entry pending at a consumer, also in a group that does not know of its delivery (FORCE).
+local function pend(stream, entry, consumer)
+  if redis.pcall('XCLAIM', stream, 'workers', consumer, '0', entry, 'FORCE', 'JUSTID').err then
+    make_group(stream)
+    redis.call('XCLAIM', stream, 'workers', consumer, '0', entry, 'FORCE', 'JUSTID')
+  end
+end
+
 -- Entries that nobody works on are pending at the consumer PARKED, so that a worker's own list is what it holds.
 local function park_entry(r)
-  if r.entry and r.entry ~= '' then
-    redis.call('XCLAIM', TASKS .. r.priority, 'workers', PARKED, '0', r.entry, 'JUSTID')
-  end
+  if r.entry and r.entry ~= '' then pend(TASKS .. r.priority, r.entry, PARKED) end
 end
 
 -- Back to where it was in line: before whatever was enqueued after it.

@@ -10,7 +10,7 @@ local expires = int(ms + lease_ms)
 -- Takes a task back that a sweep returned and nobody has claimed since.
 local function retake(id, r)
   if r.entry and redis.call('ZREM', AGAIN, id) == 1 then
-    redis.call('XCLAIM', TASKS .. r.priority, 'workers', r.worker, '0', r.entry, 'JUSTID')
+    pend(TASKS .. r.priority, r.entry, r.worker)
   elseif r.own == '1' and r.entry then
     redis.call('XDEL', TASKS .. r.priority, r.entry)
     redis.call('SADD', DIRECT, id)
@@ -18,7 +18,7 @@ local function retake(id, r)
   else
     return false
   end
-  local loss = tonumber(redis.call('HGET', RECORD .. id, 'loss') or '0')
+  local loss = num(redis.call('HGET', RECORD .. id, 'loss'))
   redis.call('HSET', RECORD .. id, 'status', 'active', 'phase', 'retaken', 'lost', int(r.lost - loss))
   event('active', id, 'worker', r.worker, 'fence', r.fence)
   return true

@@ -3,19 +3,32 @@
 --   active -> pending or failed   leases that ran out (not while in grace after an outage)
 --   delayed -> pending            tasks that are due
 --   finished, failed, cancelled   the oldest, beyond age and count
+--   what nobody would find otherwise (audit.lua)
 -- ARGV    1 shortest time between sweeps in ms, 2 lease in ms, 3 most losses
 -- returns {'later', ms} | {'swept', ms until the next, lost, promoted, {outbox entry, task, issue} ...}
 local sweep_ms, lease_ms, lost_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local BATCH, OUTBOX_BATCH, OUTBOX_AGE_MS = 100, 50, 5000
 local ms = now()
-local s = redis.call('HMGET', SWEEP, 'at', 'next', 'grace')
-local at, next_due, grace = tonumber(s[1]), tonumber(s[2]), tonumber(s[3] or '0')
+local s = redis.call('HMGET', SWEEP, 'at', 'next', 'grace', 'audit')
+local at, next_due, grace = tonumber(s[1]), num(s[2]), num(s[3])
 
 if at and ms >= at and ms < next_due then return { 'later', next_due - ms } end
--- Redis was away, or its clock was set: living workers renew first.
-if at and (ms > next_due + 3 * sweep_ms or ms < at) then grace = ms + lease_ms end
--- A grace further away than one lease was written by a clock that has been set back since.
+-- Redis was away, or its clock was set: living workers renew first. They beat more than twice a lease, so that
+-- none of theirs can have run out when less than half a lease has passed without a sweep.
+if at and (ms > next_due + 3 * sweep_ms or ms > at + lease_ms / 2 or ms < at) then grace = ms + lease_ms end
+-- The clock was set back: nothing is to wait until it has come to where it was. Living workers renew anyway.
 if grace > ms + lease_ms then grace = ms + lease_ms end
+if at and ms < at then
+  for _, id in ipairs(redis.call('ZRANGE', LEASES, int(ms + lease_ms), '+inf', 'BYSCORE')) do
+    redis.call('ZADD', LEASES, int(ms + lease_ms), id)
+  end
+  local delayed = redis.call('ZRANGE', DELAYED, int(ms), '+inf', 'BYSCORE', 'WITHSCORES')
+  for i = 1, #delayed, 2 do
+    local due = int(ms + math.max(tonumber(delayed[i + 1]) - at, 0))
+    redis.call('ZADD', DELAYED, due, delayed[i])
+    redis.call('HSET', RECORD .. delayed[i], 'due_at', due)
+  end
+end
 
 local lost = 0
 if ms >= grace then
@@ -44,27 +57,29 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(ms), 'LIMIT
   end
 end
 
+local cursor = audit(s[4], ms, lease_ms)
 trim(FINISHED, ms)
 trim(FAILED, ms)
 trim(CANCELLED, ms)
-if waiting() > 0 then wake() end
+if waiting() > 0 and redis.call('EXISTS', PAUSED) == 0 then wake() end
 
--- Sleep until something can run out, but never longer than a third of a lease: one claimed meanwhile
--- must be seen before it ends.
-local wait = math.floor(lease_ms / 3)
+-- Sleep until something can run out, but never longer than a quarter of a lease: half of one is a gap.
+local longest = math.floor(lease_ms / 4)
+local wait = longest
 for _, index in ipairs({ LEASES, DELAYED }) do
   local first = redis.call('ZRANGE', index, '0', '0', 'WITHSCORES')
   if first[2] then wait = math.min(wait, tonumber(first[2]) - ms) end
 end
-wait = math.max(wait, sweep_ms)
+wait = math.min(math.max(wait, sweep_ms), longest)
 if ms < grace then wait = math.max(math.min(wait, grace - ms), math.min(sweep_ms, grace - ms)) end
 if lost == BATCH or promoted == BATCH then wait = 0 end
-redis.call('HSET', SWEEP, 'at', int(ms), 'next', int(ms + wait), 'grace', int(grace))
 
-local result = { 'swept', wait, lost, promoted }
 -- Young entries are still being handled by the worker that settled.
-local old = int(ms - OUTBOX_AGE_MS)
-for _, item in ipairs(redis.call('XRANGE', OUTBOX, '-', old, 'COUNT', int(OUTBOX_BATCH))) do
+local outbox = redis.call('XRANGE', OUTBOX, '-', int(ms - OUTBOX_AGE_MS), 'COUNT', int(OUTBOX_BATCH))
+if #outbox == OUTBOX_BATCH then wait = math.min(wait, sweep_ms) end
+redis.call('HSET', SWEEP, 'at', int(ms), 'next', int(ms + wait), 'grace', int(grace), 'audit', cursor)
+local result = { 'swept', wait, lost, promoted }
+for _, item in ipairs(outbox) do
   result[#result + 1] = { item[1], item[2][2], item[2][4] }
 end
 return result
