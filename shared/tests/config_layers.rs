@@ -322,3 +322,20 @@ fn the_documentation_names_every_key() {
         assert!(text.contains(&format!("| `{}` |", setting.key)), "{}", setting.key);
     }
 }
+
+#[test]
+fn the_api_is_switched_off_by_an_empty_address_and_its_settings_are_checked() {
+    let api = |text: &str| Layers::new().file("c.toml", &format!("[api]\n{text}\n"));
+    assert!(Layers::new().load().config.api.listen.is_some());
+    assert_eq!(api("listen = \"\"").load().config.api.listen, None);
+    assert!(api("listen = \"8001\"").refused().contains("c.toml"));
+    assert!(api("token = \"short\"").refused().contains("api.token must be 16 characters or more"));
+    assert!(api("token = \"with a space in the middle\"").refused().contains("api.token"));
+    assert!(api("hosts = [\"http://cluster\"]").refused().contains("api.hosts"));
+    assert!(api("default_repository = \"a/b/c\"").refused().contains("api.default_repository"));
+    let token = "0123456789abcdef";
+    let loaded = Layers::new().env(&[("CLAUDE_CLUSTER_API_TOKEN", token)]).load();
+    assert_eq!(loaded.config.api.token.expose_secret(), token);
+    let shown = loaded.settings.iter().find(|setting| setting.key == "api.token").unwrap();
+    assert!(!shown.value.contains(token), "{shown:?}");
+}
