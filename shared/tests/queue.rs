@@ -2,6 +2,8 @@
 //! binary, except where a test stops it.
 #![cfg(test)]
 
+#[path = "queue/depth.rs"]
+mod depth;
 #[path = "queue/issues.rs"]
 mod issues;
 #[path = "queue/lifecycle.rs"]

@@ -75,8 +75,8 @@ impl Status {
         let mut lines = Vec::new();
         for specialty in queue.specialties().await? {
             let counts = queue.counts(&specialty).await?;
-            let online = online_for(&workers, &specialty);
-            let waits = reason(&counts, online);
+            let online = workers.iter().filter(|worker| worker.takes(&specialty)).count();
+            let waits = counts.waits_because(online);
             lines.push(Line { specialty, counts, workers: online, waits });
         }
         if self.json {
@@ -127,24 +127,7 @@ impl Line {
 async fn waiting_reason(queue: &Queue, specialty: &Specialty) -> Result<Option<&'static str>, CommandError> {
     let counts = queue.counts(specialty).await?;
     let workers = queue.workers().await?;
-    Ok(reason(&counts, online_for(&workers, specialty)))
-}
-
-fn reason(counts: &Counts, workers: usize) -> Option<&'static str> {
-    match (counts.pending, counts.paused, workers) {
-        (0, _, _) => None,
-        (_, true, _) => Some("its specialty is paused"),
-        (_, false, 0) => Some("no worker that is online takes its specialty"),
-        _ => Some("the workers of its specialty are busy"),
-    }
-}
-
-fn online_for(workers: &[WorkerState], specialty: &Specialty) -> usize {
-    let takes = |worker: &&WorkerState| match worker {
-        WorkerState::Online(info) => info.specialties.contains(specialty),
-        WorkerState::Offline { .. } => false,
-    };
-    workers.iter().filter(takes).count()
+    Ok(counts.waits_because(workers.iter().filter(|worker| worker.takes(specialty)).count()))
 }
 
 /// Prints lines of name and value.
