@@ -11,6 +11,7 @@ mod bounded_queue;
 pub mod classify;
 mod event;
 mod health;
+mod problem;
 mod rejection;
 mod routes;
 mod secret;
@@ -88,7 +89,8 @@ fn proof(config: &Config, address: SocketAddr, state_dir: &StateDir) -> Result<P
         warn!(%address, "UNSIGNED WEBHOOKS ARE ACCEPTED: whoever reaches this port starts tasks; never put a tunnel or proxy before it");
         return Ok(Proof::Unsigned);
     }
-    let secret = secret::load_or_make(&config.github, state_dir)?;
+    let secret =
+        secret::load_or_make("webhook secret", &config.github.webhook_secret, &state_dir.webhook_secret())?;
     SigningKey::new(&secret).map(Proof::Signed).map_err(|error| IngestError::Key(error.to_string()))
 }
 
