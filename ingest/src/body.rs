@@ -159,7 +159,9 @@ impl Bodies {
         Ok(body)
     }
 
-    async fn discard<B: Buf, E>(&self, mut stream: impl Stream<Item = Result<B, E>> + Unpin) {
+    /// Takes what still comes, within limits, so that its sender can hear the answer.
+    pub async fn discard<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) {
+        let mut stream = pin!(stream);
         let mut bytes_left = self.bytes_max.saturating_mul(DISCARD_FACTOR);
         let reading = async {
             while let Some(Ok(data)) = stream.next().await {

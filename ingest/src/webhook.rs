@@ -44,7 +44,7 @@ pub struct Webhook {
     pub config: Arc<Config>,
     pub proof: Proof,
     pub bodies: Bodies,
-    pub classifier: Classifier,
+    pub classifier: Arc<Classifier>,
     pub queue: BoundedQueue,
 }
 
