@@ -59,7 +59,7 @@ impl Global {
 pub enum Command {
     /// Start everything on this machine: private Redis, webhook ingester and workers.
     Up(Up),
-    /// Take GitHub's webhooks.
+    /// Take GitHub's webhooks and serve the HTTP API.
     Ingest(Ingest),
     /// Claim tasks and run them.
     Worker(Worker),

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod exit_code;
 mod issue_file;
+mod listen_args;
 mod phase_times;
 mod program;
 mod render;
