@@ -135,7 +135,7 @@ impl Api {
         match endpoint {
             Endpoint::Health => Ok(health::health()),
             Endpoint::Ready => Ok(health::ready(self.queue.clone()).await),
-            Endpoint::OpenApi => Ok(openapi()),
+            Endpoint::OpenApi => Ok(written(OPENAPI)),
             Endpoint::Status => self.status().await,
             Endpoint::ClusterStatus => self.cluster_status().await,
             Endpoint::QueueStatus => self.queue_status().await,
@@ -173,8 +173,9 @@ fn token(config: &ApiConfig, state_dir: &StateDir) -> Result<SecretString, Secre
     secret::load_or_make("API token", &config.token, &state_dir.api_token())
 }
 
-fn openapi() -> Response {
-    let mut response = OPENAPI.into_response();
+/// JSON that is text already.
+fn written(text: impl Reply) -> Response {
+    let mut response = text.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

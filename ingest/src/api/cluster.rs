@@ -8,7 +8,7 @@ use shared::{
 };
 use warp::http::StatusCode;
 
-use super::{Answer, Api, json, timestamp::Timestamp};
+use super::{Answer, Api, json, timestamp::Timestamp, written};
 
 #[derive(Serialize)]
 struct ClusterStatus {
@@ -242,7 +242,9 @@ impl Api {
             tasks: overview.tasks(),
             attention: overview.attention(),
         };
-        Ok(json(StatusCode::OK, &summary))
+        // Over several lines: this one is read by people.
+        let text = serde_json::to_string_pretty(&summary).map(|text| written(text + "\n"));
+        Ok(text.unwrap_or_else(|_| json(StatusCode::OK, &summary)))
     }
 }
 

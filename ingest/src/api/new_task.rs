@@ -83,12 +83,13 @@ pub fn draft(body: &[u8], config: &Config, classifier: &Classifier) -> Result<Dr
     let own_id = asked.task_id.is_some();
     let id = asked.task_id.unwrap_or_else(TaskId::generate);
     let title = strip_line(limited("title", &asked.title.unwrap_or_default(), TITLE_BYTES_MAX)?);
+    // Before a title is made up: an id says nothing about the work.
+    let found = classifier.classify(&title, &description, &labels);
     let title = match (title.as_str(), asked.issue) {
         ("", Some(number)) => format!("Issue #{number}"),
         ("", None) => format!("Task {id}"),
         _ => title,
     };
-    let found = classifier.classify(&title, &description, &labels);
     let mut classification = found.classification();
     let mut named = Vec::new();
     for requirement in &requirements {
@@ -189,6 +190,8 @@ mod tests {
         assert_eq!(titled(json!({"repository": "a/b", "issue": 7})), "Issue #7");
         assert_eq!(titled(json!({"repository": "a/b", "task_id": "api-task-001"})), "Task api-task-001");
         assert_eq!(titled(json!({"repository": "a/b", "title": "fix\u{202e} it\n"})), "fix it");
+        let made_up = made(&json!({"repository": "a/b", "task_id": "api-task-001"})).unwrap();
+        assert_eq!(made_up.specialty.as_str(), "general", "{made_up:?}");
     }
 
     #[test]
