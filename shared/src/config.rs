@@ -168,6 +168,9 @@ pub struct WorkerConfig {
     pub max_tasks: u32,
     /// How long a stopping worker lets its tasks go on before it gives them back.
     pub drain_ms: u64,
+    /// Where `/health` and `/ready` are served; `None`, written as the empty text: nowhere.
+    #[serde(deserialize_with = "optional_address")]
+    pub health_listen: Option<SocketAddr>,
 }
 
 /// `[workspace]`: where work is done.
