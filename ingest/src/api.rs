@@ -36,6 +36,8 @@ use warp::{
     reply::Response,
 };
 
+pub use cluster::{ClusterStatus, cluster_status};
+
 use self::{
     access::Access,
     refusal::Refusal,

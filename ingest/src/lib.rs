@@ -33,6 +33,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use api::{ClusterStatus, cluster_status};
+
 use self::{
     api::Api,
     body::Bodies,

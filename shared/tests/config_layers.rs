@@ -301,12 +301,6 @@ fn a_file_for_a_secret_is_named_when_it_cannot_be_used() {
 }
 
 #[test]
-fn a_coordinators_address_is_accepted_and_said_to_do_nothing() {
-    let loaded = Layers::new().env(&[("COORDINATOR_HOST", "localhost")]).load();
-    assert!(loaded.warnings[0].contains("COORDINATOR_HOST"));
-}
-
-#[test]
 fn the_home_directory_is_filled_in_from_the_environment_given() {
     let layers =
         Layers::new().file("mine.toml", "[workspace]\nroot = \"~/work\"\n").env(&[("HOME", "/home/me/")]);

@@ -31,24 +31,27 @@ pub struct Ingest {
 
 impl Ingest {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
-        let session = Session::start(global, self.listen.overrides(), Log::Service)?;
-        let mut signals = Signals::listen(global.part_of).map_err(CommandError::io("handle signals"))?;
-        let config = session.config();
-        let listeners = bind(&session).await?;
-        let connection = session.connect(Need::Serve)?;
-        announce(&session, &listeners)?;
-        let shutdown = CancellationToken::new();
-        let stop = shutdown.clone();
-        let watch = tokio::spawn(async move {
-            signals.wait(Urgency::Drain).await;
-            stop.cancel();
-        });
-        let served =
-            ingest::run(config, connection.queue.clone(), listeners, &session.state_dir, shutdown).await;
-        watch.abort();
-        connection.close();
-        Ok(served?)
+        serve(global, Session::start(global, self.listen.overrides(), Log::Service)?).await
     }
+}
+
+/// Serves what the session's configuration says until told to end.
+pub async fn serve(global: &Global, session: Session) -> Result<(), CommandError> {
+    let mut signals = Signals::listen(global.part_of).map_err(CommandError::io("handle signals"))?;
+    let config = session.config();
+    let listeners = bind(&session).await?;
+    let connection = session.connect(Need::Serve)?;
+    announce(&session, &listeners)?;
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let watch = tokio::spawn(async move {
+        signals.wait(Urgency::Drain).await;
+        stop.cancel();
+    });
+    let served = ingest::run(config, connection.queue.clone(), listeners, &session.state_dir, shutdown).await;
+    watch.abort();
+    connection.close();
+    Ok(served?)
 }
 
 async fn bind(session: &Session) -> Result<Listeners, CommandError> {

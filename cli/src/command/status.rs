@@ -11,10 +11,11 @@ use shared::{
     worker_info::WorkerState,
 };
 
-use super::task_id;
+use super::{agents, task_id};
 use crate::{
     args::Global,
     clock,
+    coordinator_args::CoordinatorArgs,
     embedded_redis::Need,
     error::CommandError,
     phase_times::{self, PhaseTime},
@@ -27,6 +28,11 @@ pub struct Status {
     /// One task instead of the whole cluster.
     #[arg(long, value_name = "ID", value_parser = task_id)]
     task_id: Option<TaskId>,
+    /// The workers too; with --json what GET /api/cluster/status answers.
+    #[arg(long, conflicts_with = "task_id")]
+    show_cluster: bool,
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
     #[arg(long)]
     json: bool,
 }
@@ -45,10 +51,12 @@ struct Line {
 
 impl Status {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
-        let session = Session::start(global, Vec::new(), Log::OneShot)?;
+        let mut session = Session::start(global, Vec::new(), Log::OneShot)?;
+        self.coordinator.apply_with("--show-cluster", self.show_cluster, &mut session)?;
         let connection = session.connect(Need::Read)?;
         let result = match &self.task_id {
             Some(id) => self.one(&connection.queue, id).await,
+            None if self.show_cluster => self.cluster(&connection.queue).await,
             None => self.all(&connection.queue).await,
         };
         connection.close();
@@ -68,6 +76,15 @@ impl Status {
         lines.extend(waits.map(|reason| ("waits because", reason.to_owned())));
         lines.extend(phase_line(&phase_times::read(queue, &record).await?));
         print_lines(lines)
+    }
+
+    async fn cluster(&self, queue: &Queue) -> Result<(), CommandError> {
+        if self.json {
+            return render::json(&ingest::cluster_status(queue).await?);
+        }
+        agents::print_table(&queue.workers().await?)?;
+        render::line("")?;
+        self.all(queue).await
     }
 
     async fn all(&self, queue: &Queue) -> Result<(), CommandError> {
@@ -124,7 +141,11 @@ impl Line {
     }
 }
 
-async fn waiting_reason(queue: &Queue, specialty: &Specialty) -> Result<Option<&'static str>, CommandError> {
+/// Why a pending task of `specialty` does not run.
+pub async fn waiting_reason(
+    queue: &Queue,
+    specialty: &Specialty,
+) -> Result<Option<&'static str>, CommandError> {
     let counts = queue.counts(specialty).await?;
     let workers = queue.workers().await?;
     Ok(counts.waits_because(workers.iter().filter(|worker| worker.takes(specialty)).count()))

@@ -10,8 +10,9 @@ use warp::http::StatusCode;
 
 use super::{Answer, Api, json, timestamp::Timestamp, written};
 
+/// What `GET /api/cluster/status` answers.
 #[derive(Serialize)]
-struct ClusterStatus {
+pub struct ClusterStatus {
     nodes: Nodes,
     tasks: Tasks,
     node_details: Vec<Node>,
@@ -192,20 +193,7 @@ impl From<WorkerState> for Node {
 
 impl Api {
     pub(super) async fn cluster_status(&self) -> Answer {
-        let overview = self.queue.look(|queue| async move { Overview::read(&queue).await }).await?;
-        let (nodes, tasks) = (overview.nodes(), overview.tasks());
-        let of_specialty = |seen: Seen| SpecialtyCounts {
-            waits_because: seen.waits_because(),
-            specialty: seen.specialty,
-            counts: seen.counts,
-            nodes_online: seen.nodes_online,
-        };
-        let status = ClusterStatus {
-            nodes,
-            tasks,
-            node_details: overview.workers.into_iter().map(Node::from).collect(),
-            specialties: overview.specialties.into_iter().map(of_specialty).collect(),
-        };
+        let status = self.queue.look(|queue| async move { cluster_status(&queue).await }).await?;
         Ok(json(StatusCode::OK, &status))
     }
 
@@ -246,6 +234,24 @@ impl Api {
         let text = serde_json::to_string_pretty(&summary).map(|text| written(text + "\n"));
         Ok(text.unwrap_or_else(|_| json(StatusCode::OK, &summary)))
     }
+}
+
+/// The cluster now.
+pub async fn cluster_status(queue: &Queue) -> Result<ClusterStatus, QueueError> {
+    let overview = Overview::read(queue).await?;
+    let (nodes, tasks) = (overview.nodes(), overview.tasks());
+    let of_specialty = |seen: Seen| SpecialtyCounts {
+        waits_because: seen.waits_because(),
+        specialty: seen.specialty,
+        counts: seen.counts,
+        nodes_online: seen.nodes_online,
+    };
+    Ok(ClusterStatus {
+        nodes,
+        tasks,
+        node_details: overview.workers.into_iter().map(Node::from).collect(),
+        specialties: overview.specialties.into_iter().map(of_specialty).collect(),
+    })
 }
 
 fn of_queue(seen: &Seen, waiting: Waiting) -> SpecialtyQueue {

@@ -34,9 +34,6 @@ pub(super) const CUSTOMARY: [Customary; 11] = [
     environment_only("CLAUDE_CLUSTER_API_TOKEN", "api.token"),
 ];
 
-/// Names of the push-based predecessor. Workers find their work through Redis, so these set nothing.
-pub(super) const RESERVED: [&str; 2] = ["COORDINATOR_HOST", "COORDINATOR_PORT"];
-
 /// The key that `variable` stands for, `None` where it is not one of ours.
 pub(super) fn key_of(variable: &str) -> Option<String> {
     variable.strip_prefix(PREFIX).map(|rest| rest.to_ascii_lowercase().replace("__", "."))
