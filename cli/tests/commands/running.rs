@@ -16,13 +16,9 @@ use nix::{
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::home::{Home, Running, eventually, examples, git, parent_of};
+use super::home::{Home, Running, demo_agent, eventually, examples, git, parent_of};
 
 const SECRET: &str = "a secret of the test's own";
-
-fn demo_agent() -> String {
-    examples().join("demo-agent").display().to_string()
-}
 
 fn issue_file() -> String {
     examples().join("issues/hours.md").display().to_string()

@@ -5,15 +5,12 @@ use serde_json::error::Category;
 use shared::{
     Priority, RepositoryName, Specialty, TaskId, TaskSpec,
     config::Config,
+    hidden_text::{strip, strip_line},
     task::{BODY_BYTES_MAX, TITLE_BYTES_MAX, Trigger},
 };
 
 use super::refusal::Refusal;
-use crate::{
-    classify::Classifier,
-    hidden_text::{strip, strip_line},
-    trigger::short,
-};
+use crate::{classify::Classifier, trigger::short};
 
 /// Requirements or labels of a task, and bytes of each.
 const WORDS_MAX: usize = 100;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use shared::{
     Status, TaskId, TaskRecord, TaskSpec,
+    hidden_text::strip_line,
     queue::{CancelAnswer, Enqueued, IssueEnqueued, Queue, QueueError},
 };
 use tracing::info;
@@ -20,7 +21,7 @@ use super::{
     refusal::Refusal,
     task_view::TaskView,
 };
-use crate::{hidden_text::strip_line, trigger::short};
+use crate::trigger::short;
 
 /// What a cancelled task says by whom.
 const CANCELLED_BY: &str = "cancelled through the API";
