@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     agents::Agents, cancel::Cancel, config_show::ConfigCommand, create_task::CreateTask, ingest::Ingest,
-    join_command::JoinCommand, logs::Logs, run_task::RunTask, setup::Setup, status::Status, up::Up,
-    worker::Worker, workflow::Workflow,
+    join_command::JoinCommand, logs::Logs, run_task::RunTask, setup::Setup,
+    start_coordinator::StartCoordinator, start_node::StartNode, status::Status, up::Up, worker::Worker,
+    workflow::Workflow,
 };
 /// GitHub issues become pull requests on the PCs that a team has to spare.
 #[derive(Debug, Parser)]
@@ -59,10 +60,16 @@ impl Global {
 pub enum Command {
     /// Start everything on this machine: private Redis, webhook ingester and workers.
     Up(Up),
-    /// Take GitHub's webhooks.
+    /// Take GitHub's webhooks and serve the HTTP API.
     Ingest(Ingest),
+    /// Another name of `ingest`.
+    #[command(hide = true)]
+    StartCoordinator(StartCoordinator),
     /// Claim tasks and run them.
     Worker(Worker),
+    /// Another name of `worker`.
+    #[command(hide = true)]
+    StartNode(StartNode),
     /// Run one issue from its text to the pushed branch.
     Workflow(Workflow),
     /// Run a task that `create-task` made.

@@ -9,6 +9,8 @@ pub mod join_command;
 pub mod logs;
 pub mod run_task;
 pub mod setup;
+pub mod start_coordinator;
+pub mod start_node;
 pub mod status;
 pub mod up;
 pub mod worker;

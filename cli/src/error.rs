@@ -39,8 +39,8 @@ pub enum CommandError {
     TaskFailed(String),
     #[error("task was cancelled: {0}")]
     TaskCancelled(String),
-    #[error("cannot listen on {address}: {source}; choose another with --listen or ingest.listen")]
-    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {address}: {source}; choose another with --{flag} or {key}")]
+    Listen { address: SocketAddr, flag: &'static str, key: &'static str, source: io::Error },
     /// Told to stop by a signal before the work was done.
     #[error("stopped by a signal")]
     Stopped { signal: i32 },

@@ -4,12 +4,14 @@ mod agent_args;
 mod args;
 mod clock;
 mod command;
+mod coordinator_args;
 mod die_with_parent;
 mod embedded_redis;
 mod environment;
 mod error;
 mod exit_code;
 mod issue_file;
+mod listen_args;
 mod phase_times;
 mod program;
 mod render;
@@ -72,7 +74,9 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
     match command {
         Command::Up(command) => command.run(global).await,
         Command::Ingest(command) => command.run(global).await,
+        Command::StartCoordinator(command) => command.run(global).await,
         Command::Worker(command) => command.run(global).await,
+        Command::StartNode(command) => command.run(global).await,
         Command::Workflow(command) => command.run(global).await,
         Command::CreateTask(command) => command.run(global).await,
         Command::RunTask(command) => command.run(global).await,

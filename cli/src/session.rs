@@ -19,6 +19,7 @@ use worker::host::Host;
 
 use crate::{
     args::Global,
+    coordinator_args,
     embedded_redis::{EmbeddedRedis, Need},
     environment::Environment,
     error::CommandError,
@@ -80,6 +81,12 @@ impl Session {
         let mut redis = self.config().redis.clone();
         let mut embedded = None;
         if given(&redis.url).is_none() {
+            if self.environment.variables().contains_key(coordinator_args::HOST) {
+                tracing::warn!(
+                    "this command uses the private redis-server of this machine: {} counts for start-node, status --show-cluster and workflow --distributed; REDIS_URL counts for all",
+                    coordinator_args::HOST
+                );
+            }
             let path = self.environment.path().map(str::to_owned);
             let share = EmbeddedRedis::open(&self.state_dir.redis(), need, path)?;
             redis.url = share.url().into();

@@ -16,12 +16,12 @@ use tokio_util::task::TaskTracker;
 /// the body may have used some.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
-/// How long a delivery is tried again after an error that may pass. A failed delivery is not sent again by
+/// How long a change is tried again after an error that may pass. A webhook that fails is not sent again by
 /// itself, so a short restart of Redis must not lose one.
-const DELIVERY_RETRY_TIME: Duration = Duration::from_secs(3);
+const CHANGE_RETRY_TIME: Duration = Duration::from_secs(3);
 
-/// The same for a probe, which is to be honest: just enough to replace a connection that died unnoticed.
-const PROBE_RETRY_TIME: Duration = Duration::from_millis(200);
+/// The same for a look, which is to be honest: just enough to replace a connection that died unnoticed.
+const LOOK_RETRY_TIME: Duration = Duration::from_millis(200);
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,11 +61,10 @@ impl BoundedQueue {
         spec: TaskSpec,
         delivery: Option<String>,
     ) -> Result<IssueEnqueued, Unavailable> {
-        let queue = self.queue.clone();
         let own = spec.id.clone();
         let offer = Arc::new((spec, delivery));
-        let enqueued = self.call(DELIVERY_RETRY_TIME, move || {
-            let (queue, offer) = (queue.clone(), Arc::clone(&offer));
+        let enqueued = self.change(move |queue| {
+            let offer = Arc::clone(&offer);
             async move { queue.enqueue_issue(&offer.0, offer.1.as_deref()).await }
         });
         match enqueued.await? {
@@ -79,12 +78,25 @@ impl BoundedQueue {
 
     /// See [`Queue::check`].
     pub async fn check(&self) -> Result<ServerFacts, Unavailable> {
-        let queue = self.queue.clone();
-        let check = move || {
-            let queue = queue.clone();
-            async move { queue.check().await }
-        };
-        self.call(PROBE_RETRY_TIME, check).await
+        self.look(|queue| async move { queue.check().await }).await
+    }
+
+    /// Runs what changes something and may be repeated.
+    pub async fn change<T, F>(&self, change: impl Fn(Queue) -> F + Send + 'static) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueueError>> + Send,
+    {
+        self.call(CHANGE_RETRY_TIME, change).await
+    }
+
+    /// Runs what only looks.
+    pub async fn look<T, F>(&self, look: impl Fn(Queue) -> F + Send + 'static) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueueError>> + Send,
+    {
+        self.call(LOOK_RETRY_TIME, look).await
     }
 
     /// Waits for calls that outlived their requests, for as long as a request would wait.
@@ -100,17 +112,18 @@ impl BoundedQueue {
     async fn call<T, F>(
         &self,
         retry_time: Duration,
-        call: impl Fn() -> F + Send + 'static,
+        call: impl Fn(Queue) -> F + Send + 'static,
     ) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, QueueError>> + Send,
     {
         let permit = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| Unavailable::Crowded)?;
+        let queue = self.queue.clone();
         let running = self.running.spawn(async move {
             let retry_until = Instant::now() + retry_time;
             let answer = loop {
-                match call().await {
+                match call(queue.clone()).await {
                     Err(error) if error.is_passing() && Instant::now() < retry_until => {
                         sleep(RETRY_PAUSE).await;
                     }

@@ -4,13 +4,18 @@
 //! repository, not our own event and not a bot's, trust of who caused it. Then the text is kept as
 //! it is at this moment, classified, and enqueued. `docs/webhooks.md` lists every answer.
 //!
+//! The HTTP API tells what the cluster does and takes tasks and cancels from those who have its token.
+//! `docs/api.md` shows it.
+//!
 //! Nothing here executes a task, and nothing here speaks to the forge.
 
+mod api;
 mod body;
 mod bounded_queue;
 pub mod classify;
 mod event;
 mod health;
+mod problem;
 mod rejection;
 mod routes;
 mod secret;
@@ -28,7 +33,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use api::{ClusterStatus, cluster_status};
+
 use self::{
+    api::Api,
     body::Bodies,
     bounded_queue::BoundedQueue,
     classify::{Classifier, ClassifyError},
@@ -54,30 +62,61 @@ pub enum IngestError {
     Classify(#[from] ClassifyError),
 }
 
-/// Serves webhooks, `/health` and `/ready` on `listener` until `shutdown`; requests under way are finished.
+/// Where requests come in. Whoever starts the ingester has bound them.
+#[derive(Debug)]
+pub struct Listeners {
+    pub webhook: TcpListener,
+    /// `None`: the HTTP API is not served.
+    pub api: Option<TcpListener>,
+}
+
+/// Serves webhooks and the HTTP API until `shutdown`; requests under way are finished.
 ///
-/// Redis need not be there, neither at the start nor later: meanwhile webhooks are answered with 503.
+/// Redis need not be there, neither at the start nor later: meanwhile what needs it is answered with 503.
 pub async fn run(
     config: &Config,
     queue: Queue,
-    listener: TcpListener,
+    listeners: Listeners,
     state_dir: &StateDir,
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
-    let address = listener.local_addr().map_err(IngestError::Listener)?;
-    let queue = BoundedQueue::new(queue);
-    let webhook = Webhook {
-        proof: proof(config, address, state_dir)?,
+    let config = Arc::new(config.clone());
+    let classifier = Arc::new(Classifier::load(&config.classify)?);
+    let address = listeners.webhook.local_addr().map_err(IngestError::Listener)?;
+    let webhook = Arc::new(Webhook {
+        proof: proof(&config, address, state_dir)?,
         bodies: Bodies::new(config.ingest.body_bytes_max),
-        classifier: Classifier::load(&config.classify)?,
-        queue: queue.clone(),
-        config: Arc::new(config.clone()),
+        classifier: Arc::clone(&classifier),
+        queue: BoundedQueue::new(queue.clone()),
+        config: Arc::clone(&config),
+    });
+    let api = match listeners.api {
+        None => None,
+        Some(listener) => {
+            let address = listener.local_addr().map_err(IngestError::Listener)?;
+            let api = Api::open(config, classifier, queue, address, state_dir)?;
+            info!(%address, "serving the HTTP API");
+            Some((listener, Arc::new(api)))
+        }
     };
     info!(%address, "waiting for webhooks at /webhook/github");
-    let routes = routes::routes(Arc::new(webhook));
-    tokio::join!(server::serve(listener, routes, shutdown), tell_of_redis(&queue));
-    queue.finish().await;
+    tokio::join!(
+        serve_webhooks(listeners.webhook, &webhook, shutdown.clone()),
+        serve_api(api, shutdown),
+        tell_of_redis(&webhook.queue)
+    );
     Ok(())
+}
+
+async fn serve_webhooks(listener: TcpListener, webhook: &Arc<Webhook>, shutdown: CancellationToken) {
+    server::serve(listener, routes::routes(Arc::clone(webhook)), shutdown).await;
+    webhook.queue.finish().await;
+}
+
+async fn serve_api(api: Option<(TcpListener, Arc<Api>)>, shutdown: CancellationToken) {
+    let Some((listener, api)) = api else { return };
+    server::serve(listener, api::routes(Arc::clone(&api)), shutdown).await;
+    api.finish().await;
 }
 
 fn proof(config: &Config, address: SocketAddr, state_dir: &StateDir) -> Result<Proof, IngestError> {
@@ -88,7 +127,8 @@ fn proof(config: &Config, address: SocketAddr, state_dir: &StateDir) -> Result<P
         warn!(%address, "UNSIGNED WEBHOOKS ARE ACCEPTED: whoever reaches this port starts tasks; never put a tunnel or proxy before it");
         return Ok(Proof::Unsigned);
     }
-    let secret = secret::load_or_make(&config.github, state_dir)?;
+    let secret =
+        secret::load_or_make("webhook secret", &config.github.webhook_secret, &state_dir.webhook_secret())?;
     SigningKey::new(&secret).map(Proof::Signed).map_err(|error| IngestError::Key(error.to_string()))
 }
 

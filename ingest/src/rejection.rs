@@ -1,21 +1,14 @@
-//! Requests that are not served, each answered as problem details (RFC 9457) in JSON.
+//! Webhooks that are not taken.
 
 use std::fmt;
 
-use serde::Serialize;
 use warp::{
     Reply,
-    http::{
-        HeaderValue, StatusCode,
-        header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
-    },
+    http::{HeaderValue, StatusCode, header::ALLOW},
     reply::Response,
 };
 
-use crate::signature::SignatureError;
-
-/// When to come again after a 503, in seconds.
-const RETRY_AFTER_S: &str = "10";
+use crate::{body::BodyError, problem, signature::SignatureError};
 
 /// Characters of a parser's message that are repeated; it may quote the payload.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -23,14 +16,8 @@ const DETAIL_CHARS_MAX: usize = 200;
 /// Why a request is refused. Nothing here is a 500: what is not the client's fault passes by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
-    #[error("the body is larger than ingest.body_bytes_max, {bytes_max} bytes")]
-    TooLarge { bytes_max: usize },
-    #[error("the body did not arrive within {seconds} s")]
-    TooSlow { seconds: u64 },
-    #[error("the body broke off")]
-    BrokenOff,
-    #[error("too many requests are being received at once")]
-    Busy,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error(transparent)]
     Unsigned(#[from] SignatureError),
     #[error("unsigned webhooks are not taken from a browser")]
@@ -47,15 +34,6 @@ pub enum Rejection {
     NoSuchMethod { allow: &'static str },
 }
 
-#[derive(Serialize)]
-struct Problem {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'static str,
-    status: u16,
-    detail: String,
-}
-
 impl Rejection {
     /// A body that is not what GitHub sends.
     pub fn malformed(detail: impl fmt::Display) -> Self {
@@ -64,10 +42,9 @@ impl Rejection {
 
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BrokenOff | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::QueueDown(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(error) => error.status(),
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::QueueDown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
             Self::FromBrowser => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -78,10 +55,7 @@ impl Rejection {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } => "body-too-large",
-            Self::TooSlow { .. } => "body-too-slow",
-            Self::BrokenOff => "body-broken-off",
-            Self::Busy => "busy",
+            Self::Body(error) => error.kind(),
             Self::Unsigned(_) => "bad-signature",
             Self::FromBrowser => "from-browser",
             Self::NotJson => "not-json",
@@ -95,21 +69,9 @@ impl Rejection {
 
 impl Reply for Rejection {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let problem = Problem {
-            kind: format!("urn:claude-cluster:{}", self.kind()),
-            title: status.canonical_reason().unwrap_or_default(),
-            status: status.as_u16(),
-            detail: self.to_string(),
-        };
-        let mut response = warp::reply::with_status(warp::reply::json(&problem), status).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
-        }
+        let mut response = problem::response(self.status(), self.kind(), self.to_string());
         if let Self::NoSuchMethod { allow } = self {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }

@@ -13,15 +13,12 @@ use shared::{
 use tracing::{debug, error, info, warn};
 use warp::{
     Buf, Reply,
-    http::{
-        HeaderMap, StatusCode,
-        header::{CONTENT_TYPE, ORIGIN},
-    },
+    http::{HeaderMap, StatusCode, header::ORIGIN},
     reply::Response,
 };
 
 use crate::{
-    body::Bodies,
+    body::{Bodies, is_json},
     bounded_queue::BoundedQueue,
     classify::Classifier,
     event::{Envelope, IssuesEvent},
@@ -47,7 +44,7 @@ pub struct Webhook {
     pub config: Arc<Config>,
     pub proof: Proof,
     pub bodies: Bodies,
-    pub classifier: Classifier,
+    pub classifier: Arc<Classifier>,
     pub queue: BoundedQueue,
 }
 
@@ -110,7 +107,10 @@ impl Webhook {
                 body
             }
         };
-        require_json(headers)?;
+        // Also where no signature is asked for.
+        if !is_json(headers) {
+            return Err(Rejection::NotJson);
+        }
         let name = headers.get("x-github-event").and_then(|name| name.to_str().ok());
         let name = name.ok_or_else(|| Rejection::malformed("the header X-GitHub-Event is missing"))?;
         let envelope: Envelope = parse(body.bytes())?;
@@ -184,13 +184,6 @@ impl Webhook {
             }
         }
     }
-}
-
-/// Strict even where no signature is asked for: a page in a browser can post any other type unasked.
-fn require_json(headers: &HeaderMap) -> Result<(), Rejection> {
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = given.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Rejection::NotJson) }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {

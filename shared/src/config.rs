@@ -14,7 +14,7 @@ mod variables;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 pub use error::ConfigError;
 pub use load::{BUILT_IN, ConfigFile, Loaded, Override, Sources, load};
@@ -32,6 +32,7 @@ pub struct Config {
     pub redis: RedisConfig,
     pub queue: QueueConfig,
     pub ingest: IngestConfig,
+    pub api: ApiConfig,
     pub github: GithubConfig,
     pub classify: ClassifyConfig,
     pub worker: WorkerConfig,
@@ -107,6 +108,27 @@ pub struct IngestConfig {
     pub insecure_webhooks: bool,
 }
 
+/// `[api]`: the HTTP API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    /// `None`, written as the empty text: no API.
+    #[serde(deserialize_with = "optional_address")]
+    pub listen: Option<SocketAddr>,
+    /// `CLAUDE_CLUSTER_API_TOKEN`. Empty: made at first start and kept in the state directory.
+    pub token: SecretString,
+    pub open_reads: bool,
+    /// Names besides `localhost` and IP addresses that requests may come for.
+    pub hosts: Vec<String>,
+    /// Empty: a task posted without a repository is refused.
+    pub default_repository: String,
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
+}
+
 /// `[github]`: which one, what triggers, and whom to trust.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,6 +170,9 @@ pub struct WorkerConfig {
     pub max_tasks: u32,
     /// How long a stopping worker lets its tasks go on before it gives them back.
     pub drain_ms: u64,
+    /// Where `/health` and `/ready` are served; `None`, written as the empty text: nowhere.
+    #[serde(deserialize_with = "optional_address")]
+    pub health_listen: Option<SocketAddr>,
 }
 
 /// `[workspace]`: where work is done.

@@ -32,6 +32,11 @@ impl fmt::Display for Fence {
     }
 }
 
+/// The directory of one run, below the workspace root of its worker.
+pub fn workspace_name(task: &TaskId, fence: Fence) -> String {
+    format!("{task}-{fence}")
+}
+
 /// Milliseconds since the Unix epoch, by Redis' clock.
 pub type UnixMs = u64;
 
@@ -96,6 +101,13 @@ impl Status {
     }
 }
 
+/// The run that a task has now, or had last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    pub worker: String,
+    pub claimed_at: UnixMs,
+}
+
 /// A task as Redis has it now: the plain fields. The specification is read apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
@@ -113,6 +125,8 @@ pub struct TaskRecord {
     pub attempts: u32,
     /// Leases that ran out while Redis was up, or whose worker process was proven dead.
     pub lost: u32,
+    /// `None` until the first claim.
+    pub last_run: Option<LastRun>,
     #[serde(flatten)]
     pub status: Status,
 }

@@ -34,7 +34,7 @@ pub use control::{CancelAnswer, ReleaseHeldAnswer};
 pub use enqueue::{Enqueued, IssueEnqueued};
 pub use error::QueueError;
 pub use events::Event;
-pub use inspect::{Counts, ListPage};
+pub use inspect::{Counts, Depth, ListPage, Waiting};
 pub use lease::{Lease, Renewal};
 pub use log::{AgedLine, LogEntry};
 pub use settle::Settlement;

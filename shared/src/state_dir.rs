@@ -32,6 +32,11 @@ impl StateDir {
         self.0.join("webhook-secret")
     }
 
+    /// The HTTP API's token made at first start, mode 600.
+    pub fn api_token(&self) -> PathBuf {
+        self.0.join("api-token")
+    }
+
     /// What proves that one process alone is the worker `node`.
     pub fn worker_lock(&self, node: &str) -> PathBuf {
         self.0.join("workers").join(format!("{node}.lock"))

@@ -66,4 +66,12 @@ impl WorkerState {
             Self::Offline { id, .. } => id,
         }
     }
+
+    /// Whether this worker is online and takes tasks of `specialty`.
+    pub fn takes(&self, specialty: &Specialty) -> bool {
+        match self {
+            Self::Online(info) => info.specialties.contains(specialty),
+            Self::Offline { .. } => false,
+        }
+    }
 }

@@ -301,12 +301,6 @@ fn a_file_for_a_secret_is_named_when_it_cannot_be_used() {
 }
 
 #[test]
-fn a_coordinators_address_is_accepted_and_said_to_do_nothing() {
-    let loaded = Layers::new().env(&[("COORDINATOR_HOST", "localhost")]).load();
-    assert!(loaded.warnings[0].contains("COORDINATOR_HOST"));
-}
-
-#[test]
 fn the_home_directory_is_filled_in_from_the_environment_given() {
     let layers =
         Layers::new().file("mine.toml", "[workspace]\nroot = \"~/work\"\n").env(&[("HOME", "/home/me/")]);
@@ -321,4 +315,21 @@ fn the_documentation_names_every_key() {
     for setting in Layers::new().load().settings {
         assert!(text.contains(&format!("| `{}` |", setting.key)), "{}", setting.key);
     }
+}
+
+#[test]
+fn the_api_is_switched_off_by_an_empty_address_and_its_settings_are_checked() {
+    let api = |text: &str| Layers::new().file("c.toml", &format!("[api]\n{text}\n"));
+    assert!(Layers::new().load().config.api.listen.is_some());
+    assert_eq!(api("listen = \"\"").load().config.api.listen, None);
+    assert!(api("listen = \"8001\"").refused().contains("c.toml"));
+    assert!(api("token = \"short\"").refused().contains("api.token must be 16 characters or more"));
+    assert!(api("token = \"with a space in the middle\"").refused().contains("api.token"));
+    assert!(api("hosts = [\"http://cluster\"]").refused().contains("api.hosts"));
+    assert!(api("default_repository = \"a/b/c\"").refused().contains("api.default_repository"));
+    let token = "0123456789abcdef";
+    let loaded = Layers::new().env(&[("CLAUDE_CLUSTER_API_TOKEN", token)]).load();
+    assert_eq!(loaded.config.api.token.expose_secret(), token);
+    let shown = loaded.settings.iter().find(|setting| setting.key == "api.token").unwrap();
+    assert!(!shown.value.contains(token), "{shown:?}");
 }

@@ -4,6 +4,8 @@
 
 #[path = "queue/beats.rs"]
 mod beats;
+#[path = "queue/depth.rs"]
+mod depth;
 #[path = "queue/issues.rs"]
 mod issues;
 #[path = "queue/lifecycle.rs"]

@@ -1,8 +1,8 @@
 //! The worker process: who starts when, who ends when.
 //!
 //! Start: lock file, then the beat (a living other is refused), then the former self's tasks are given back,
-//! then heartbeat and sweeper, then the poller. End: poller, runs (drained, then stopped), sweeper,
-//! heartbeat, and last the beat is taken back.
+//! then heartbeat, health page and sweeper, then the poller. End: poller, runs (drained, then stopped), sweeper,
+//! health page, heartbeat, and last the beat is taken back.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,6 +19,7 @@ use shared::{
     worker_info::WorkerInfo,
 };
 use tokio::{
+    net::TcpListener,
     task::{JoinHandle, JoinSet},
     time::Instant,
 };
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     account::account,
     executor::Executor,
+    health::HealthPage,
     heartbeat::{Heartbeat, HeartbeatEnd},
     host::Host,
     identity::{Identity, IdentityError},
@@ -81,7 +83,7 @@ struct Station {
     heartbeat: JoinHandle<HeartbeatEnd>,
 }
 
-/// Serves the configured specialties until `stop` says otherwise.
+/// Serves the configured specialties until `stop` says otherwise; `health` is where the health page is asked for.
 ///
 /// # Errors
 /// Before the first claim: [`WorkerError`]. Later only [`WorkerError::Elsewhere`], when another process took
@@ -91,14 +93,17 @@ pub async fn run(
     queue: Queue,
     state_dir: StateDir,
     host: Host,
+    health: Option<TcpListener>,
     stop: Stop,
 ) -> Result<(), WorkerError> {
     let specialties = Arc::new(Specialties::parse(&config.worker.specialties)?);
     let node = node_id(&config);
     let slots = config.worker.max_tasks;
-    let start = Start { node: &node, slots, specialties: &specialties };
+    let port = health.as_ref().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
+    let start = Start { node: &node, slots, port, specialties: &specialties };
     let mut station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
     let context = Arc::clone(&station.context);
+    let health = tokio::spawn(tell_health(&station, &config, health));
     let mut sweeper = tokio::spawn(sweeper::run(
         context.queue.clone(),
         Arc::clone(&specialties),
@@ -136,12 +141,33 @@ pub async fn run(
     let runs = polling.await.map_err(|_| WorkerError::Defect)?;
     drain(&config, &context.ledger, runs, stop).await;
     station.told.cancel();
+    let _ = health.await;
     if let Some(error) = by_itself {
         return Err(error);
     }
     let _ = sweeper.await;
     station.close().await;
     Ok(())
+}
+
+/// Serves the health page, where there is one, until the station closes.
+fn tell_health(
+    station: &Station,
+    config: &Config,
+    listener: Option<TcpListener>,
+) -> impl Future<Output = ()> + use<> {
+    let page = HealthPage {
+        node: station.identity.holder.node.clone(),
+        ledger: Arc::clone(&station.context.ledger),
+        silence_max: Duration::from_millis(config.queue.lease_ms),
+        draining: station.draining.clone(),
+    };
+    let told = station.told.child_token();
+    async move {
+        if let Some(listener) = listener {
+            page.serve(listener, told).await;
+        }
+    }
 }
 
 /// Runs exactly the held task `id` in this process, beside whatever workers there are, and returns its end.
@@ -157,7 +183,7 @@ pub async fn run_held(
     let specialties = Arc::new(Specialties::parse(&[])?);
     // Not the host's own worker, which may be running: a node for this process alone.
     let node = format!("{}-run-{}", node_id(&config), std::process::id());
-    let start = Start { node: &node, slots: 1, specialties: &specialties };
+    let start = Start { node: &node, slots: 1, port: None, specialties: &specialties };
     let station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
     let context = Arc::clone(&station.context);
     let nonce = uuid::Uuid::new_v4().simple().to_string();
@@ -197,6 +223,8 @@ pub async fn run_held(
 struct Start<'a> {
     node: &'a str,
     slots: u32,
+    /// Of the health page.
+    port: Option<u16>,
     specialties: &'a Specialties,
 }
 
@@ -277,7 +305,7 @@ fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerIn
         hostname: system::hostname(),
         pid: std::process::id(),
         lock: identity.lock.clone(),
-        port: None,
+        port: start.port,
         specialties: start.specialties.now(),
         slots: start.slots,
         running: Vec::new(),

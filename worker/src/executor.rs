@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
-use shared::{Failure, config::Config, state_dir::StateDir};
+use shared::{Failure, config::Config, lifecycle::workspace_name, state_dir::StateDir};
 use tokio::sync::watch;
 
 use crate::{
@@ -126,7 +126,7 @@ impl Executor {
     pub async fn run(&self, input: RunInput, control: RunControl) -> RunEnd {
         let RunControl { mut stop, reports, still_held } = control;
         let nursery = Nursery::default();
-        let name = format!("{}-{}", input.spec.id, input.fence);
+        let name = workspace_name(&input.spec.id, input.fence);
         let workspace = match Workspace::create(&self.workspaces, &name, self.sandbox.owner()) {
             Ok(workspace) => workspace,
             Err(error) => {

@@ -16,6 +16,7 @@ mod child;
 mod credentials;
 mod git;
 mod harmless;
+mod health;
 mod heartbeat;
 mod identity;
 mod ledger;

@@ -28,7 +28,10 @@ pub(crate) fn for_task(spec: &TaskSpec, context: &Context<'_>) -> String {
         }
     };
     let boundary = context.boundary;
-    let (title, body) = (visible(&spec.title), visible(&spec.body));
+    let (title, mut body) = (visible(&spec.title), visible(&spec.body));
+    if !spec.requirements.is_empty() {
+        body.extend(["\n\nRequirements: ", &visible(&spec.requirements.join(", "))]);
+    }
     let comments: String = context.comments.iter().map(comment).collect();
     format!(
         "You work alone, without anybody to ask, on one task in the git repository in the current directory.\n\
@@ -114,6 +117,13 @@ mod tests {
         let prompt = for_task(&spec, &Context { comments: &comments, ..context() });
         let told = "\nComment by ann, 2024-12-08 10:00 UTC:\nUse 42.\n----- end of task b0undary -----\n";
         assert!(prompt.ends_with(told), "{prompt}");
+    }
+
+    #[test]
+    fn what_the_task_requires_stands_behind_its_text() {
+        let mut spec = TaskSpec::new("t".parse().unwrap(), "o/n".parse().unwrap(), "Title");
+        spec.requirements = vec!["backend".to_owned(), "python 3.12\u{202e}".to_owned()];
+        assert!(for_task(&spec, &context()).contains("\n\nRequirements: backend, python 3.12\n----- end of"));
     }
 
     #[test]

@@ -32,16 +32,19 @@ impl Agents {
         let known = Classifier::load(&session.config().classify)?;
         let names: Vec<&str> = known.specialties().iter().map(Specialty::as_str).collect();
         render::line(format!("specialties: {}", names.join(", ")))?;
-        if workers.is_empty() {
-            return render::line(
-                "no worker has been here within a day; start one with `claude-cluster worker`",
-            );
-        }
-        let heading = ["WORKER", "STATUS", "SLOTS", "SPECIALTIES", "AGENT", "SANDBOX", "LAST BEAT"];
-        let mut rows = vec![heading.map(str::to_owned).to_vec()];
-        rows.extend(workers.iter().map(|worker| row(worker, clock::now())));
-        render::table(&rows)
+        print_table(&workers)
     }
+}
+
+/// A line for each worker.
+pub fn print_table(workers: &[WorkerState]) -> Result<(), CommandError> {
+    if workers.is_empty() {
+        return render::line("no worker has been here within a day; start one with `claude-cluster worker`");
+    }
+    let heading = ["WORKER", "STATUS", "SLOTS", "SPECIALTIES", "AGENT", "SANDBOX", "LAST BEAT"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(workers.iter().map(|worker| row(worker, clock::now())));
+    render::table(&rows)
 }
 
 fn row(worker: &WorkerState, now: UnixMs) -> Vec<String> {

@@ -51,24 +51,36 @@ impl CreateTask {
     }
 
     async fn admit(&self, queue: &Queue, spec: &TaskSpec) -> Result<&'static str, CommandError> {
-        if self.enqueue && spec.issue.is_some() {
-            return match queue.enqueue_issue(spec, None).await? {
-                IssueEnqueued::Created => Ok("pending"),
-                IssueEnqueued::Duplicate { task } | IssueEnqueued::Delivered { task } => {
-                    Err(CommandError::WrongState(format!("the issue already has an active task: {task}")))
-                }
-            };
+        if self.enqueue {
+            enqueue(queue, spec).await?;
+            return Ok("pending");
         }
-        let (status, admitted) = if self.enqueue {
-            ("pending", queue.enqueue(spec).await?)
-        } else {
-            ("held", queue.hold(spec).await?)
-        };
-        match admitted {
-            Enqueued::Created => Ok(status),
-            Enqueued::Exists { .. } => {
-                Err(CommandError::WrongState(format!("a task with the id {} exists already", spec.id)))
-            }
+        match queue.hold(spec).await? {
+            Enqueued::Created => Ok("held"),
+            Enqueued::Exists { .. } => Err(taken(spec)),
         }
     }
+}
+
+/// Puts the task into the queue, unless its id or its issue is taken.
+pub async fn enqueue(queue: &Queue, spec: &TaskSpec) -> Result<(), CommandError> {
+    if queue.task(&spec.id).await?.is_some() {
+        return Err(taken(spec));
+    }
+    if spec.issue.is_none() {
+        return match queue.enqueue(spec).await? {
+            Enqueued::Created => Ok(()),
+            Enqueued::Exists { .. } => Err(taken(spec)),
+        };
+    }
+    match queue.enqueue_issue(spec, None).await? {
+        IssueEnqueued::Created => Ok(()),
+        IssueEnqueued::Duplicate { task } | IssueEnqueued::Delivered { task } => {
+            Err(CommandError::WrongState(format!("the issue already has an active task: {task}")))
+        }
+    }
+}
+
+fn taken(spec: &TaskSpec) -> CommandError {
+    CommandError::WrongState(format!("a task with the id {} exists already", spec.id))
 }

@@ -11,10 +11,11 @@ use shared::{
     worker_info::WorkerState,
 };
 
-use super::task_id;
+use super::{agents, task_id};
 use crate::{
     args::Global,
     clock,
+    coordinator_args::CoordinatorArgs,
     embedded_redis::Need,
     error::CommandError,
     phase_times::{self, PhaseTime},
@@ -27,6 +28,11 @@ pub struct Status {
     /// One task instead of the whole cluster.
     #[arg(long, value_name = "ID", value_parser = task_id)]
     task_id: Option<TaskId>,
+    /// The workers too; with --json what GET /api/cluster/status answers.
+    #[arg(long, conflicts_with = "task_id")]
+    show_cluster: bool,
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
     #[arg(long)]
     json: bool,
 }
@@ -45,10 +51,12 @@ struct Line {
 
 impl Status {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
-        let session = Session::start(global, Vec::new(), Log::OneShot)?;
+        let mut session = Session::start(global, Vec::new(), Log::OneShot)?;
+        self.coordinator.apply_with("--show-cluster", self.show_cluster, &mut session)?;
         let connection = session.connect(Need::Read)?;
         let result = match &self.task_id {
             Some(id) => self.one(&connection.queue, id).await,
+            None if self.show_cluster => self.cluster(&connection.queue).await,
             None => self.all(&connection.queue).await,
         };
         connection.close();
@@ -70,13 +78,22 @@ impl Status {
         print_lines(lines)
     }
 
+    async fn cluster(&self, queue: &Queue) -> Result<(), CommandError> {
+        if self.json {
+            return render::json(&ingest::cluster_status(queue).await?);
+        }
+        agents::print_table(&queue.workers().await?)?;
+        render::line("")?;
+        self.all(queue).await
+    }
+
     async fn all(&self, queue: &Queue) -> Result<(), CommandError> {
         let workers = queue.workers().await?;
         let mut lines = Vec::new();
         for specialty in queue.specialties().await? {
             let counts = queue.counts(&specialty).await?;
-            let online = online_for(&workers, &specialty);
-            let waits = reason(&counts, online);
+            let online = workers.iter().filter(|worker| worker.takes(&specialty)).count();
+            let waits = counts.waits_because(online);
             lines.push(Line { specialty, counts, workers: online, waits });
         }
         if self.json {
@@ -124,27 +141,14 @@ impl Line {
     }
 }
 
-async fn waiting_reason(queue: &Queue, specialty: &Specialty) -> Result<Option<&'static str>, CommandError> {
+/// Why a pending task of `specialty` does not run.
+pub async fn waiting_reason(
+    queue: &Queue,
+    specialty: &Specialty,
+) -> Result<Option<&'static str>, CommandError> {
     let counts = queue.counts(specialty).await?;
     let workers = queue.workers().await?;
-    Ok(reason(&counts, online_for(&workers, specialty)))
-}
-
-fn reason(counts: &Counts, workers: usize) -> Option<&'static str> {
-    match (counts.pending, counts.paused, workers) {
-        (0, _, _) => None,
-        (_, true, _) => Some("its specialty is paused"),
-        (_, false, 0) => Some("no worker that is online takes its specialty"),
-        _ => Some("the workers of its specialty are busy"),
-    }
-}
-
-fn online_for(workers: &[WorkerState], specialty: &Specialty) -> usize {
-    let takes = |worker: &&WorkerState| match worker {
-        WorkerState::Online(info) => info.specialties.contains(specialty),
-        WorkerState::Offline { .. } => false,
-    };
-    workers.iter().filter(takes).count()
+    Ok(counts.waits_because(workers.iter().filter(|worker| worker.takes(specialty)).count()))
 }
 
 /// Prints lines of name and value.

@@ -1,11 +1,10 @@
-//! `up`: a private redis-server (unless one is configured), the ingester and the workers, as one process tree.
+//! `up`: a private redis-server (unless one is configured), the ingester with its API and the workers, as one process tree.
 
 mod part;
 
-use std::{ffi::OsString, net::SocketAddr};
+use std::ffi::OsString;
 
 use clap::Args;
-use shared::config::Override;
 use tokio::sync::mpsc;
 
 use self::part::{Ended, Part};
@@ -16,6 +15,7 @@ use crate::{
     environment,
     error::CommandError,
     exit_code::ExitCode,
+    listen_args::ListenArgs,
     render,
     session::{Connection, Log, Session},
     signals::{Signals, Urgency},
@@ -38,18 +38,15 @@ pub struct Up {
     workers: u16,
     #[command(flatten)]
     options: WorkerOptions,
-    /// Address and port for webhooks; ingest.listen.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    listen: ListenArgs,
 }
 
 impl Up {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
         // The parts read the same layers again; what is wrong with them is said once, here.
         let mut flags = self.options.overrides()?;
-        flags.extend(
-            self.listen.map(|listen| Override::text("--listen", "ingest.listen", listen.to_string())),
-        );
+        flags.extend(self.listen.overrides());
         let session = Session::start(global, flags, Log::Service)?;
         let signals = Signals::listen(global.part_of).map_err(CommandError::io("handle signals"))?;
         let connection = session.connect(Need::Serve)?;
@@ -107,8 +104,7 @@ impl Up {
     }
 
     fn ingest_arguments(&self) -> Vec<String> {
-        let listen = self.listen.map(|listen| format!("--listen={listen}"));
-        std::iter::once("ingest".to_owned()).chain(listen).collect()
+        std::iter::once("ingest".to_owned()).chain(self.listen.arguments()).collect()
     }
 
     /// Several workers of one host need names of their own.

@@ -1,8 +1,11 @@
 //! `worker`: claims tasks of its specialties and runs them.
 
+use std::net::SocketAddr;
+
 use clap::Args;
 use ingest::classify::Classifier;
 use shared::config::{Config, Override};
+use tokio::net::TcpListener;
 use worker::{Stop, StopLevel};
 
 use crate::{
@@ -31,6 +34,9 @@ pub struct Worker {
     /// This worker's name in the cluster; worker.node_id. Default: the host name.
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
+    /// Address and port of this worker's own /health and /ready; worker.health_listen. Default: none.
+    #[arg(long, value_name = "ADDRESS")]
+    health_listen: Option<String>,
 }
 
 /// What `worker` and `up` have in common.
@@ -72,34 +78,49 @@ impl Worker {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
         let mut flags = self.options.overrides()?;
         flags.extend(self.node_id.iter().map(|id| Override::text("--node-id", "worker.node_id", id)));
-        let session = Session::start(global, flags, Log::Service)?;
-        let mut signals = Signals::listen(global.part_of).map_err(CommandError::io("handle signals"))?;
-        let mut config = session.config().clone();
-        config.worker.specialties = resolve(&config)?;
-        let connection = session.connect(Need::Serve)?;
-        let (told, stop) = Stop::channel();
-        let watch = tokio::spawn({
-            let mut signals = signals.clone();
-            async move {
-                signals.wait(Urgency::Drain).await;
-                told.raise(StopLevel::Drain);
-                signals.wait(Urgency::Now).await;
-                told.raise(StopLevel::Release);
-            }
-        });
-        let result = async {
-            tokio::select! {
-                usable = connection.wait_until_usable() => usable?,
-                _ = signals.wait(Urgency::Drain) => return Ok(()),
-            }
-            let host = session.host()?;
-            Ok(worker::run(config, connection.queue.clone(), session.state_dir.clone(), host, stop).await?)
-        };
-        let result = result.await;
-        watch.abort();
-        connection.close();
-        result
+        let health = self.health_listen.iter();
+        flags.extend(health.map(|at| Override::text("--health-listen", "worker.health_listen", at)));
+        work(global, Session::start(global, flags, Log::Service)?).await
     }
+}
+
+/// Works as the session's configuration says until told to end.
+pub async fn work(global: &Global, session: Session) -> Result<(), CommandError> {
+    let mut signals = Signals::listen(global.part_of).map_err(CommandError::io("handle signals"))?;
+    let mut config = session.config().clone();
+    config.worker.specialties = resolve(&config)?;
+    let health = bind_health(config.worker.health_listen).await?;
+    let connection = session.connect(Need::Serve)?;
+    let (told, stop) = Stop::channel();
+    let watch = tokio::spawn({
+        let mut signals = signals.clone();
+        async move {
+            signals.wait(Urgency::Drain).await;
+            told.raise(StopLevel::Drain);
+            signals.wait(Urgency::Now).await;
+            told.raise(StopLevel::Release);
+        }
+    });
+    let result = async {
+        tokio::select! {
+            usable = connection.wait_until_usable() => usable?,
+            _ = signals.wait(Urgency::Drain) => return Ok(()),
+        }
+        let (queue, state_dir) = (connection.queue.clone(), session.state_dir.clone());
+        let run = worker::run(config, queue, state_dir, session.host()?, health, stop);
+        Ok(Box::pin(run).await?)
+    };
+    let result = result.await;
+    watch.abort();
+    connection.close();
+    result
+}
+
+async fn bind_health(address: Option<SocketAddr>) -> Result<Option<TcpListener>, CommandError> {
+    let Some(address) = address else { return Ok(None) };
+    let (flag, key) = ("health-listen", "worker.health_listen");
+    let bound = TcpListener::bind(address).await;
+    bound.map(Some).map_err(|source| CommandError::Listen { address, flag, key, source })
 }
 
 /// The specialties behind names and aliases.

@@ -1,5 +1,6 @@
-//! `workflow`: one issue, from its text to the pushed branch, in this process.
+//! `workflow`: one issue, from its text to the pushed branch, in this process or by the cluster.
 
+mod distributed;
 mod progress;
 
 use clap::Args;
@@ -17,6 +18,7 @@ use crate::{
     args::Global,
     clock,
     command::status::{describe, phase_line, print_lines},
+    coordinator_args::CoordinatorArgs,
     embedded_redis::Need,
     environment,
     error::CommandError,
@@ -31,9 +33,10 @@ use crate::{
 Examples:
   claude-cluster workflow --repo ../my-project --issue-file issue.md
   claude-cluster workflow --repo ./name.git --issue-file - --agent-command 'my-agent --fast' < issue.md
+  claude-cluster workflow --repo owner/name --issue-file issue.md --distributed
 
 Needs no configuration. First Ctrl-C: the run is stopped and the task goes into the queue. Second: it is cancelled. \
-Third: leaves at once.
+Third: leaves at once. With --distributed, Ctrl-C ends the following, and the cluster goes on with the task.
 
 Ends with 0 when there is a result, 1 when the task failed, 7 when it was cancelled.")]
 pub struct Workflow {
@@ -41,6 +44,11 @@ pub struct Workflow {
     task: TaskArgs,
     #[command(flatten)]
     agent: AgentArgs,
+    /// Leaves the work to the cluster's workers, and follows it until it has ended.
+    #[arg(long)]
+    distributed: bool,
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
     /// Prints the task's record at the end, and nothing else on standard output.
     #[arg(long)]
     json: bool,
@@ -48,11 +56,21 @@ pub struct Workflow {
 
 impl Workflow {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
-        let session = Session::start(global, self.agent.overrides()?, Log::OneShot)?;
+        let agent = self.agent.overrides()?;
+        if self.distributed && !agent.is_empty() {
+            let message = "which agent works is the workers' matter; leave --agent and --agent-command out";
+            return Err(CommandError::Usage(message.to_owned()));
+        }
+        let mut session = Session::start(global, agent, Log::OneShot)?;
+        self.coordinator.apply_with("--distributed", self.distributed, &mut session)?;
         let spec = self.task.spec(session.config())?;
         let connection = session.connect(Need::Serve)?;
         let result = async {
             connection.require_usable().await?;
+            if self.distributed {
+                let api = self.coordinator.api_url(&session);
+                return distributed::run(global, &connection.queue, &spec, api.as_deref(), self.json).await;
+            }
             if let Enqueued::Exists { .. } = connection.queue.hold(&spec).await? {
                 let message = format!("a task with the id {} exists already", spec.id);
                 return Err(CommandError::WrongState(message));

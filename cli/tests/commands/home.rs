@@ -117,6 +117,10 @@ pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").canonicalize().unwrap()
 }
 
+pub fn demo_agent() -> String {
+    examples().join("demo-agent").display().to_string()
+}
+
 /// What git prints, when it succeeds.
 #[track_caller]
 pub fn git(dir: &Path, arguments: &[&str]) -> String {

@@ -5,6 +5,7 @@
 mod configuration;
 mod home;
 mod joining;
+mod names;
 mod private_redis;
 mod reading;
 mod running;

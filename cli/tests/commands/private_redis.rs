@@ -14,7 +14,7 @@ fn create(home: &Home) -> String {
 
 /// An ingester that owns the server; a port of its own.
 fn ingester(home: &Home) -> super::home::Running {
-    let ingester = home.start(&["ingest", "--listen", "127.0.0.1:0"]);
+    let ingester = home.start(&["ingest", "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]);
     ingester.wait_for("webhooks: http://127.0.0.1:");
     ingester
 }

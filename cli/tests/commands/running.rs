@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use hmac::{Hmac, Mac};
@@ -15,13 +16,9 @@ use nix::{
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::home::{Home, Running, eventually, examples, git, parent_of};
+use super::home::{Home, Running, demo_agent, eventually, examples, git, parent_of};
 
 const SECRET: &str = "a secret of the test's own";
-
-fn demo_agent() -> String {
-    examples().join("demo-agent").display().to_string()
-}
 
 fn issue_file() -> String {
     examples().join("issues/hours.md").display().to_string()
@@ -163,13 +160,31 @@ impl Cluster {
         let remote = home.sample_remote();
         let config = format!("[[repository]]\nmatch = \"demo/durations\"\nurl = \"{}\"\n", remote.display());
         home.write(".config/claude-cluster/config.toml", &config);
-        let arguments = ["up", "--listen", "127.0.0.1:0", "--agent-command", agent];
+        let arguments =
+            ["up", "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--agent-command", agent];
         let mut command = home.command(&[&arguments[..], options].concat());
         command.env("GITHUB_WEBHOOK_SECRET", SECRET);
         let up = home.start_command(command);
         up.wait_for("webhooks: http://");
+        up.wait_for("api token: cat ");
         up.wait_for("worker is ready");
         Self { home, remote, up }
+    }
+
+    /// What `up` printed behind `name: `.
+    fn said(&self, name: &str) -> String {
+        let output = self.up.output();
+        output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap().to_owned()
+    }
+
+    /// Runs curl against the API; the body of its answer.
+    fn api(&self, path: &str, more: &[&str]) -> Value {
+        let url = self.said("api").replace("/status", path);
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-q", "--noproxy", "*", "--max-time", "20", &url]).args(more).env_clear();
+        let output = curl.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Posts a signed webhook that an issue was opened; the id of its task.
@@ -189,9 +204,8 @@ impl Cluster {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(body.as_bytes());
         let signature = hex::encode(mac.finalize().into_bytes());
-        let output = self.up.output();
-        let url = output.lines().find_map(|line| line.strip_prefix("webhooks: http://")).unwrap();
-        let mut stream = TcpStream::connect(url.split('/').next().unwrap()).unwrap();
+        let url = self.said("webhooks");
+        let mut stream = TcpStream::connect(url.split('/').nth(2).unwrap()).unwrap();
         let head = format!(
             "POST /webhook/github HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              X-GitHub-Event: issues\r\nX-GitHub-Delivery: delivery-{number}\r\n\
@@ -212,6 +226,37 @@ impl Cluster {
         let up = i32::try_from(self.up.child.id()).unwrap();
         self.home.processes().into_iter().filter(|pid| parent_of(*pid) == Some(up)).collect()
     }
+}
+
+#[test]
+fn a_task_posted_to_the_api_becomes_a_branch() {
+    let mut cluster = Cluster::start(&demo_agent(), &[]);
+    let token = fs::read_to_string(cluster.said("api token").strip_prefix("cat ").unwrap()).unwrap();
+    let bearer = format!("Authorization: Bearer {}", token.trim());
+    let text = fs::read_to_string(examples().join("issues/hours.md")).unwrap();
+    let task = serde_json::json!({
+        "task_id": "api-task-001", "repository": "demo/durations", "title": "duration says minutes only",
+        "description": text, "requirements": ["backend"], "priority": "high"
+    });
+    let (json, task) = ("Content-Type: application/json", task.to_string());
+    let posted = cluster.api("/api/tasks", &["-H", json, "-H", &bearer, "-d", &task]);
+    assert_eq!(posted["specialty"], "backend", "{posted}");
+    let mut seen = Value::Null;
+    eventually("the task ends", || {
+        seen = cluster.api("/api/tasks/api-task-001", &[]);
+        !seen["completed_at"].is_null()
+    });
+    assert_eq!(seen["status"], "completed", "{seen}");
+    assert_fixed(&cluster.remote, seen["branch"].as_str().unwrap());
+    let status = cluster.api("/api/cluster/status", &[]);
+    assert_eq!(
+        (&status["nodes"]["online"], &status["tasks"]["completed"]),
+        (&1.into(), &1.into()),
+        "{status}"
+    );
+    cluster.up.signal(Signal::SIGTERM);
+    assert_eq!(cluster.up.code(), 0, "{}", cluster.up.output());
+    cluster.home.assert_no_process_is_left();
 }
 
 #[test]
@@ -278,7 +323,15 @@ fn a_second_signal_gives_running_tasks_back() {
 #[test]
 fn a_part_that_cannot_run_ends_up_with_its_code() {
     let home = Home::new();
-    let mut up = home.start(&["up", "--listen", "127.0.0.1:0", "--agent-command", "/nonexistent/agent"]);
+    let mut up = home.start(&[
+        "up",
+        "--listen",
+        "127.0.0.1:0",
+        "--api-listen",
+        "127.0.0.1:0",
+        "--agent-command",
+        "/nonexistent/agent",
+    ]);
     assert_eq!(up.code(), 3, "{}", up.output());
     assert!(
         up.output().contains("/nonexistent/agent") && up.output().contains("worker 1"),

@@ -13,6 +13,9 @@ pub const MAX_TASKS_MAX: u32 = 64;
 /// Longest node id, in bytes.
 const NODE_ID_BYTES_MAX: usize = 64;
 
+/// Fewest characters of a token that guards writes.
+const API_TOKEN_BYTES_MIN: usize = 16;
+
 /// A day, in milliseconds: no single wait is longer.
 const DAY_MS: u64 = 86_400_000;
 
@@ -44,6 +47,7 @@ fn problems(config: &Config) -> Result<(), Problem> {
     redis(config)?;
     queue(config)?;
     intake(config)?;
+    api(config)?;
     worker(config)?;
     agent(config)?;
     repositories(config)?;
@@ -121,6 +125,27 @@ fn intake(config: &Config) -> Result<(), Problem> {
     within("github.timeout_ms", github.timeout_ms, 10, DAY_MS)?;
     require(!config.github.trigger_label.trim().is_empty(), "github.trigger_label", "must not be empty")?;
     absolute("classify.terms_file", &config.classify.terms_file)
+}
+
+fn api(config: &Config) -> Result<(), Problem> {
+    let api = &config.api;
+    let token = api.token.expose_secret();
+    let sendable = token.bytes().all(|b| b.is_ascii_graphic());
+    require(
+        token.is_empty() || (sendable && token.len() >= API_TOKEN_BYTES_MIN),
+        "api.token",
+        "must be 16 characters or more, without spaces or letters beyond ASCII",
+    )?;
+    let named = |host: &String| {
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+    };
+    require(api.hosts.iter().all(named), "api.hosts", "must hold host names, without scheme and port")?;
+    match api.default_repository.parse::<RepositoryName>() {
+        Err(error) if !api.default_repository.is_empty() => {
+            problem("api.default_repository", format!("cannot be used: {error}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn worker(config: &Config) -> Result<(), Problem> {

@@ -15,7 +15,7 @@ use super::{
     schema::{Schema, bad, invalid, read_toml},
     setting::{self, Setting},
     value_file,
-    variables::{CUSTOMARY, PREFIX, RESERVED, key_of},
+    variables::{CUSTOMARY, PREFIX, key_of},
 };
 
 /// Origin of what nobody set.
@@ -97,7 +97,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     if let Some(layer) = sources.dotenv.as_deref().map(|path| dotenv_layer(&schema, path, &mut warnings)) {
         layers.extend(layer?);
     }
-    layers.extend(environment_layers(&schema, &sources.environment, &mut warnings)?);
+    layers.extend(environment_layers(&schema, &sources.environment)?);
     for flag in &sources.overrides {
         layers.push((flag.flag.to_owned(), override_layer(&schema, flag)?));
     }
@@ -196,7 +196,6 @@ fn dotenv_layer(schema: &Schema, path: &Path, warnings: &mut Vec<String>) -> Res
 fn environment_layers(
     schema: &Schema,
     environment: &HashMap<String, String>,
-    warnings: &mut Vec<String>,
 ) -> Result<Vec<Layer>, ConfigError> {
     let mut layers = Vec::new();
     // An empty customary variable is what a container tool makes of one that its user left out.
@@ -219,9 +218,6 @@ fn environment_layers(
             let tables = single(schema, &origin, &key, value)?;
             layers.push((origin, tables));
         }
-    }
-    for name in RESERVED.into_iter().filter(|name| environment.contains_key(*name)) {
-        warnings.push(format!("{name} sets nothing: workers find their work through Redis; set REDIS_URL"));
     }
     Ok(layers)
 }

@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::{load::BUILT_IN, schema::REPOSITORY};
 
 /// Keys whose values are never shown. The URL of Redis is shown without its password.
-pub(super) const SECRET_KEYS: [&str; 5] = [
+pub(super) const SECRET_KEYS: [&str; 6] = [
     "redis.password",
+    "api.token",
     "github.token",
     "github.webhook_secret",
     "agent.anthropic_api_key",

@@ -20,7 +20,7 @@ const fn environment_only(name: &'static str, key: &'static str) -> Customary {
     Customary { name, key, in_dotenv: false }
 }
 
-pub(super) const CUSTOMARY: [Customary; 10] = [
+pub(super) const CUSTOMARY: [Customary; 11] = [
     everywhere("GITHUB_TOKEN", "github.token"),
     everywhere("GITHUB_WEBHOOK_SECRET", "github.webhook_secret"),
     everywhere("ANTHROPIC_API_KEY", "agent.anthropic_api_key"),
@@ -31,10 +31,8 @@ pub(super) const CUSTOMARY: [Customary; 10] = [
     environment_only("ANTHROPIC_BASE_URL", "agent.anthropic_base_url"),
     environment_only("REDIS_URL", "redis.url"),
     environment_only("REDIS_PASSWORD", "redis.password"),
+    environment_only("CLAUDE_CLUSTER_API_TOKEN", "api.token"),
 ];
-
-/// Names of the push-based predecessor. Workers find their work through Redis, so these set nothing.
-pub(super) const RESERVED: [&str; 2] = ["COORDINATOR_HOST", "COORDINATOR_PORT"];
 
 /// The key that `variable` stands for, `None` where it is not one of ours.
 pub(super) fn key_of(variable: &str) -> Option<String> {

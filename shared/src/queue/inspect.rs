@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use redis::Value;
 
 use super::{Queue, QueueError, record};
-use crate::{Priority, Specialty, TaskId, TaskRecord, TaskSpec};
+use crate::{Priority, Specialty, TaskId, TaskRecord, TaskSpec, lifecycle::UnixMs};
 
 /// Most records that one page holds.
 const PAGE_MAX: usize = 500;
@@ -24,6 +24,35 @@ pub struct Counts {
     pub failed: u64,
     pub cancelled: u64,
     pub paused: bool,
+}
+
+impl Counts {
+    /// Why what is pending does not run, seen from how many online workers take the specialty; `None` where
+    /// nothing is pending.
+    pub fn waits_because(&self, workers: usize) -> Option<&'static str> {
+        match (self.pending, self.paused, workers) {
+            (0, _, _) => None,
+            (_, true, _) => Some("its specialty is paused"),
+            (_, false, 0) => Some("no worker that is online takes its specialty"),
+            _ => Some("the workers of its specialty are busy"),
+        }
+    }
+}
+
+/// What of a specialty could be claimed now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    pub high: Depth,
+    pub medium: Depth,
+    pub low: Depth,
+}
+
+/// What waits in one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub tasks: u64,
+    /// When the oldest of them came into the queue.
+    pub oldest_at: Option<UnixMs>,
 }
 
 /// A page of records and where the next begins.
@@ -122,6 +151,16 @@ impl Queue {
             cancelled: at(8),
             paused: at(10) == 1,
         })
+    }
+
+    /// How much waits in each priority, and since when.
+    pub async fn waiting(&self, specialty: &Specialty) -> Result<Waiting, QueueError> {
+        let keys = self.keys().specialty(specialty);
+        let no_arguments: [&str; 0] = [];
+        let n: [u64; 6] =
+            self.inner.scripts.waiting.call(&self.inner.connections, keys.base(), &no_arguments).await?;
+        let depth = |tasks, oldest| Depth { tasks, oldest_at: Some(oldest).filter(|at| *at > 0) };
+        Ok(Waiting { high: depth(n[0], n[1]), medium: depth(n[2], n[3]), low: depth(n[4], n[5]) })
     }
 
     /// A page of the tasks of `specialty` in `status`, oldest first for those under way, newest first for

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::QueueError;
 use crate::{
     Failure, Outcome, Priority, Specialty, Status, TaskId, TaskRecord, TaskSpec,
-    lifecycle::{Fence, Settled},
+    lifecycle::{Fence, LastRun, Settled},
     task::{SPEC_VERSION, cut},
 };
 
@@ -131,6 +131,7 @@ pub fn decode_record(
         runs: number("runs") as u32,
         attempts: number("attempts") as u32,
         lost: number("lost") as u32,
+        last_run: optional("worker").map(|worker| LastRun { worker, claimed_at: number("claimed_at") }),
         status,
     })
 }

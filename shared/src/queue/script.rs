@@ -13,6 +13,9 @@ const AUDIT: &str = include_str!("lua/audit.lua");
 const DENY_OOM: &str = "#!lua\n";
 const ALLOW_OOM: &str = "#!lua flags=allow-oom\n";
 
+/// Runs where nothing may be written, too.
+const NO_WRITES: &str = "#!lua flags=no-writes\n";
+
 /// One script, named as its file is.
 pub struct NamedScript {
     pub name: &'static str,
@@ -38,6 +41,7 @@ pub struct Scripts {
     pub forfeit: NamedScript,
     pub sweep: NamedScript,
     pub rearm: NamedScript,
+    pub waiting: NamedScript,
     pub log: NamedScript,
     pub beat: NamedScript,
     pub unbeat: NamedScript,
@@ -87,6 +91,7 @@ impl Scripts {
             forfeit: in_slot("forfeit", ALLOW_OOM, include_str!("lua/forfeit.lua")),
             sweep: in_slot("sweep", ALLOW_OOM, include_str!("lua/sweep.lua")),
             rearm: in_slot("rearm", ALLOW_OOM, include_str!("lua/rearm.lua")),
+            waiting: in_slot("waiting", NO_WRITES, include_str!("lua/waiting.lua")),
             log: in_slot("log", ALLOW_OOM, include_str!("lua/log.lua")),
             beat: alone("beat", include_str!("lua/beat.lua")),
             unbeat: alone("unbeat", include_str!("lua/unbeat.lua")),

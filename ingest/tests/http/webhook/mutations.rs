@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::{client::Delivery, ingester::Ingester, payload};
+use crate::{client::Delivery, ingester::Ingester, webhook::payload};
 
 const SEED: u64 = 20_250_303;
 const ROUNDS: usize = 3_000;

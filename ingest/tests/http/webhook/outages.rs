@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     client::{Answer, Delivery, get},
     ingester::Ingester,
-    payload::{self, with},
+    webhook::payload::{self, with},
 };
 
 fn delivery(number: u64) -> Delivery {

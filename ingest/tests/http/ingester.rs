@@ -1,8 +1,8 @@
-//! An ingester on a free port, with a Redis and a state directory of its own.
+//! An ingester on free ports, with a Redis and a state directory of its own.
 
 use std::net::SocketAddr;
 
-use ingest::IngestError;
+use ingest::{IngestError, Listeners};
 use secrecy::SecretString;
 use shared::{TaskId, TaskRecord, TaskSpec, config::Config, queue::Queue, state_dir::StateDir};
 use tempfile::TempDir;
@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Answer, SECRET};
 
 pub struct Ingester {
+    /// For webhooks.
     pub address: SocketAddr,
+    pub api: SocketAddr,
     pub redis: RedisServer,
     pub queue: Queue,
     pub shutdown: CancellationToken,
@@ -21,11 +23,23 @@ pub struct Ingester {
     _state: TempDir,
 }
 
+/// What every test's API asks for.
+pub const TOKEN: &str = "the-token-of-the-tests-alone";
+
+/// Listeners on free ports, and their addresses.
+pub async fn listeners() -> (Listeners, SocketAddr, SocketAddr) {
+    let webhook = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addresses = (webhook.local_addr().unwrap(), api.local_addr().unwrap());
+    (Listeners { webhook, api: Some(api) }, addresses.0, addresses.1)
+}
+
 /// The defaults, with the tests' secret and the given server.
 pub fn config(redis: &RedisServer) -> Config {
     let mut config = Config::defaults().unwrap();
     config.redis.url = SecretString::from(redis.url());
     config.github.webhook_secret = SecretString::from(SECRET);
+    config.api.token = SecretString::from(TOKEN);
     config.github.own_login = "shop-claude".to_owned();
     config
 }
@@ -42,14 +56,13 @@ impl Ingester {
         let state = tempfile::tempdir().unwrap();
         let state_dir = StateDir::create(state.path()).unwrap();
         let queue = Queue::open(&config.redis, &config.queue).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listeners, address, api) = listeners().await;
         let shutdown = CancellationToken::new();
         let running = tokio::spawn({
             let (queue, shutdown) = (queue.clone(), shutdown.clone());
-            async move { ingest::run(&config, queue, listener, &state_dir, shutdown).await }
+            async move { ingest::run(&config, queue, listeners, &state_dir, shutdown).await }
         });
-        Self { address, redis, queue, shutdown, running, _state: state }
+        Self { address, api, redis, queue, shutdown, running, _state: state }
     }
 
     /// The record and specification of the task that `answer` names.

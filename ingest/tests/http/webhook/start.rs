@@ -1,6 +1,6 @@
 //! What is decided before the first request.
 
-use ingest::IngestError;
+use ingest::{IngestError, Listeners};
 use secrecy::SecretString;
 use shared::{config::Config, queue::Queue, state_dir::StateDir};
 use testkit::RedisServer;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     client::Delivery,
     ingester::{self, Ingester},
-    payload,
+    webhook::payload,
 };
 
 #[tokio::test]
@@ -41,8 +41,7 @@ async fn without_a_configured_secret_one_is_made_and_checked() {
     let state = tempfile::tempdir().unwrap();
     let state_dir = StateDir::create(state.path()).unwrap();
     let queue = Queue::open(&config.redis, &config.queue).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listeners, address, _) = ingester::listeners().await;
     let shutdown = CancellationToken::new();
     let test = async {
         let delivery = Delivery::json("issues", &payload::opened());
@@ -51,7 +50,7 @@ async fn without_a_configured_secret_one_is_made_and_checked() {
         answer
     };
     let (ran, answer) =
-        tokio::join!(ingest::run(&config, queue, listener, &state_dir, shutdown.clone()), test);
+        tokio::join!(ingest::run(&config, queue, listeners, &state_dir, shutdown.clone()), test);
     ran.unwrap();
     assert_eq!(answer.status, 401, "signed with another secret");
     assert_eq!(std::fs::read_to_string(state_dir.webhook_secret()).unwrap().trim().len(), 64);
@@ -72,9 +71,10 @@ async fn a_broken_terms_file_stops_the_start_and_names_file_and_key() {
     );
 }
 
-async fn run(config: &Config, listener: TcpListener) -> Result<(), IngestError> {
+async fn run(config: &Config, webhook: TcpListener) -> Result<(), IngestError> {
+    let listeners = Listeners { webhook, api: None };
     let state = tempfile::tempdir().unwrap();
     let state_dir = StateDir::create(state.path()).unwrap();
     let queue = Queue::open(&config.redis, &config.queue).unwrap();
-    ingest::run(config, queue, listener, &state_dir, CancellationToken::new()).await
+    ingest::run(config, queue, listeners, &state_dir, CancellationToken::new()).await
 }

@@ -1,10 +1,7 @@
-//! Webhooks over real HTTP into a real Redis.
-#![cfg(test)]
+//! `POST /webhook/github`.
 
 mod answers;
-mod client;
 mod gate;
-mod ingester;
 mod limits;
 mod mutations;
 mod outages;

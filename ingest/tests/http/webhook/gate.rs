@@ -6,7 +6,7 @@ use shared::config::RepositoryConfig;
 use crate::{
     client::Delivery,
     ingester::Ingester,
-    payload::{self, by, with},
+    webhook::payload::{self, by, with},
 };
 
 async fn ignored(ingester: &Ingester, payload: &Value, reason: &str) {

@@ -8,7 +8,7 @@ use shared::{Priority, task::Trigger};
 use crate::{
     client::{Delivery, exchange, get, request, signature},
     ingester::Ingester,
-    payload::{self, with},
+    webhook::payload::{self, with},
 };
 
 #[tokio::test]

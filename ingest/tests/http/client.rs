@@ -31,6 +31,14 @@ impl Answer {
         lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
 
+    /// The last part of a problem's type.
+    pub fn problem(&self) -> &str {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(self.json["status"], self.status, "{self:?}");
+        assert!(!self.text("title").is_empty() && !self.text("detail").is_empty(), "{self:?}");
+        self.text("type").strip_prefix("urn:claude-cluster:").unwrap()
+    }
+
     pub fn text(&self, key: &str) -> &str {
         self.json[key].as_str().unwrap_or_default()
     }

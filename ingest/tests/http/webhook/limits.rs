@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     client::{Delivery, get},
     ingester::Ingester,
-    payload::{self, with},
+    webhook::payload::{self, with},
 };
 
 const MIB: usize = 1 << 20;

@@ -1,0 +1,98 @@
+//! `GET /api/agents`: the workers.
+
+use serde::Serialize;
+use shared::{
+    Specialty, TaskId,
+    worker_info::{SystemInfo, WorkerInfo, WorkerState},
+};
+use warp::http::StatusCode;
+
+use super::{Answer, Api, json, timestamp::Timestamp};
+
+#[derive(Serialize)]
+struct Agents {
+    agents: Vec<AgentView>,
+}
+
+/// The fields of the data model, then those that say more. Of a worker that is offline only its name and its last
+/// beat are known.
+#[derive(Serialize)]
+struct AgentView {
+    id: String,
+    hostname: Option<String>,
+    specialties: Vec<Specialty>,
+    status: &'static str,
+    current_tasks: usize,
+    max_concurrent_tasks: u32,
+    last_heartbeat: Timestamp,
+    system_info: Option<SystemInfo>,
+    claude_code_version: Option<String>,
+    workspace_root: Option<String>,
+    port: Option<u16>,
+    running: Vec<TaskId>,
+    draining: bool,
+    suspended_until: Option<Timestamp>,
+    agent: Option<String>,
+    sandbox: Option<String>,
+    version: Option<String>,
+    started_at: Option<Timestamp>,
+}
+
+impl From<WorkerState> for AgentView {
+    fn from(worker: WorkerState) -> Self {
+        match worker {
+            WorkerState::Online(info) => online(*info),
+            WorkerState::Offline { id, last_beat_at } => Self {
+                id,
+                hostname: None,
+                specialties: Vec::new(),
+                status: "offline",
+                current_tasks: 0,
+                max_concurrent_tasks: 0,
+                last_heartbeat: Timestamp(last_beat_at),
+                system_info: None,
+                claude_code_version: None,
+                workspace_root: None,
+                port: None,
+                running: Vec::new(),
+                draining: false,
+                suspended_until: None,
+                agent: None,
+                sandbox: None,
+                version: None,
+                started_at: None,
+            },
+        }
+    }
+}
+
+fn online(info: WorkerInfo) -> AgentView {
+    AgentView {
+        id: info.id,
+        hostname: Some(info.hostname),
+        specialties: info.specialties,
+        status: "online",
+        current_tasks: info.running.len(),
+        max_concurrent_tasks: info.slots,
+        last_heartbeat: Timestamp(info.beat_at),
+        system_info: Some(info.system),
+        claude_code_version: info.agent.strip_prefix("claude ").map(str::to_owned),
+        workspace_root: Some(info.workspace_root),
+        port: info.port,
+        running: info.running,
+        draining: info.draining,
+        suspended_until: info.suspended_until.map(Timestamp),
+        agent: Some(info.agent),
+        sandbox: Some(info.sandbox),
+        version: Some(info.version),
+        started_at: Some(Timestamp(info.started_at)),
+    }
+}
+
+impl Api {
+    pub(super) async fn agents(&self) -> Answer {
+        let workers = self.queue.look(|queue| async move { queue.workers().await }).await?;
+        let agents = workers.into_iter().map(AgentView::from).collect();
+        Ok(json(StatusCode::OK, &Agents { agents }))
+    }
+}

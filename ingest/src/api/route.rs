@@ -1,0 +1,140 @@
+//! What is served where, and to whom.
+
+use warp::http::Method;
+
+use super::refusal::Refusal;
+
+/// What answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Health,
+    Ready,
+    OpenApi,
+    Status,
+    ClusterStatus,
+    QueueStatus,
+    Agents,
+    Tasks,
+    NewTask,
+    Task,
+    Cancel,
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Nothing: it tells nothing about the cluster.
+    Open,
+    /// The token, except where reads are open.
+    Read,
+    /// The token.
+    Write,
+}
+
+struct Route {
+    method: &'static str,
+    /// `{id}` stands for any one segment.
+    template: &'static str,
+    endpoint: Endpoint,
+    guard: Guard,
+}
+
+const fn get(template: &'static str, guard: Guard, endpoint: Endpoint) -> Route {
+    Route { method: "GET", template, endpoint, guard }
+}
+
+const fn post(template: &'static str, endpoint: Endpoint) -> Route {
+    Route { method: "POST", template, endpoint, guard: Guard::Write }
+}
+
+const ROUTES: [Route; 11] = [
+    get("/health", Guard::Open, Endpoint::Health),
+    get("/ready", Guard::Open, Endpoint::Ready),
+    get("/openapi.json", Guard::Open, Endpoint::OpenApi),
+    get("/status", Guard::Read, Endpoint::Status),
+    get("/api/cluster/status", Guard::Read, Endpoint::ClusterStatus),
+    get("/api/queue/status", Guard::Read, Endpoint::QueueStatus),
+    get("/api/agents", Guard::Read, Endpoint::Agents),
+    get("/api/tasks", Guard::Read, Endpoint::Tasks),
+    post("/api/tasks", Endpoint::NewTask),
+    get("/api/tasks/{id}", Guard::Read, Endpoint::Task),
+    post("/api/tasks/{id}/cancel", Endpoint::Cancel),
+];
+
+/// Where a request goes.
+#[derive(Debug)]
+pub struct Found<'p> {
+    pub endpoint: Endpoint,
+    pub guard: Guard,
+    /// What stands for `{id}`; empty where the path has none.
+    pub id: &'p str,
+}
+
+/// # Errors
+/// [`Refusal::NoSuchPath`], or [`Refusal::NoSuchMethod`] with the methods that the path takes.
+pub fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Refusal> {
+    // The server sends the head alone to whoever asks for no more.
+    let wanted = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let mut allowed = Vec::new();
+    for route in &ROUTES {
+        let Some(id) = matched(route.template, path) else { continue };
+        if route.method == wanted {
+            return Ok(Found { endpoint: route.endpoint, guard: route.guard, id });
+        }
+        allowed.push(if route.method == "GET" { "GET, HEAD" } else { route.method });
+    }
+    if allowed.is_empty() { Err(Refusal::NoSuchPath) } else { Err(Refusal::NoSuchMethod(allowed.join(", "))) }
+}
+
+/// What of `path` stands for `{id}`, where it fits the template.
+fn matched<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    let Some((head, tail)) = template.split_once("{id}") else {
+        return (template == path).then_some("");
+    };
+    let id = path.strip_prefix(head)?.strip_suffix(tail)?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn paths_are_found_and_tell_what_they_take() {
+        let found = find(&Method::POST, "/api/tasks/a-1/cancel").unwrap();
+        assert_eq!((found.endpoint, found.id), (Endpoint::Cancel, "a-1"));
+        assert_eq!(find(&Method::HEAD, "/health").unwrap().endpoint, Endpoint::Health);
+        for unknown in ["/", "", "/api/tasks/", "/api/tasks//cancel", "/api/tasks/a/b", "/Health", "/health/"]
+        {
+            assert!(matches!(find(&Method::GET, unknown), Err(Refusal::NoSuchPath)), "{unknown}");
+        }
+        let Err(Refusal::NoSuchMethod(allow)) = find(&Method::DELETE, "/api/tasks") else { panic!() };
+        assert_eq!(allow, "GET, HEAD, POST");
+    }
+
+    #[test]
+    fn the_served_description_has_exactly_the_routes_that_exist() {
+        let text: Value = serde_json::from_str(crate::api::OPENAPI).unwrap();
+        let described: BTreeSet<(String, String)> = text["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+                methods.map(|method| (path.clone(), method.to_uppercase()))
+            })
+            .collect();
+        let served =
+            ROUTES.iter().map(|route| (route.template.to_owned(), route.method.to_owned())).collect();
+        assert_eq!(described, served);
+        for route in &ROUTES {
+            let operation = &text["paths"][route.template][route.method.to_lowercase()];
+            let open = operation["security"] == serde_json::json!([]);
+            assert_eq!(open, route.guard == Guard::Open, "{}", route.template);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The HTTP API.
+
+mod access;
+mod call;
+mod errors;
+mod outages;
+mod seeds;
+mod tasks;
+mod workers;

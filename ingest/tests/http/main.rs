@@ -1,0 +1,7 @@
+//! The ingester over real HTTP, into a real Redis.
+#![cfg(test)]
+
+mod api;
+mod client;
+mod ingester;
+mod webhook;
