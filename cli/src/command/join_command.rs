@@ -92,9 +92,7 @@ fn redis_table(config: &Config, url: &str) -> Result<Table, CommandError> {
     if url.starts_with("rediss://") && !redis.ca.is_empty() {
         insert("ca", &redis.ca);
     }
-    if redis.prefix != "ccc" {
-        insert("prefix", &redis.prefix);
-    }
+    insert("prefix", &redis.prefix);
     Ok(table)
 }
 
