@@ -22,7 +22,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the task failed, 2 command line, 3 configuration, 4 a program is missing, 5 Redis, \
-6 no such task, 7 the task was cancelled, 8 wrong state, 70 internal error, 128+N ended by signal N.
+6 no such task, 7 the task was cancelled, 8 wrong state, 9 GitHub, 70 internal error, 128+N ended by signal N.
 
 With no redis.url configured, a private redis-server of this user is joined, or started and ended with the command.";
 

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use shared::{TaskId, config::ConfigError, queue::QueueError, telemetry::TelemetryError};
+use shared::{Failure, TaskId, config::ConfigError, queue::QueueError, telemetry::TelemetryError};
 
 use ingest::{IngestError, classify::ClassifyError};
 use worker::WorkerError;
@@ -27,6 +27,9 @@ pub enum CommandError {
     NoHome,
     #[error("{0}")]
     MissingTool(String),
+    /// GitHub was asked by this command itself.
+    #[error("{}", .0.message)]
+    GitHub(Failure),
     #[error(transparent)]
     EmbeddedRedis(#[from] EmbeddedRedisError),
     #[error("{}", with_advice(.0))]

@@ -2,7 +2,7 @@
 
 use std::{io, process};
 
-use shared::queue::QueueError;
+use shared::{FailureClass, queue::QueueError};
 use worker::WorkerError;
 
 use crate::{embedded_redis::EmbeddedRedisError, error::CommandError};
@@ -26,6 +26,8 @@ pub enum ExitCode {
     Cancelled,
     /// The task is in a state that does not allow it.
     WrongState,
+    /// GitHub does not answer; later it may.
+    GitHub,
     /// The machine refused something, or there is a defect.
     Internal,
     /// Ended by this signal.
@@ -51,6 +53,7 @@ impl ExitCode {
             Self::NotFound => 6,
             Self::Cancelled => 7,
             Self::WrongState => 8,
+            Self::GitHub => 9,
             Self::Internal => 70,
             Self::Part(code) => code,
             Self::Signal(signal) => BY_SIGNAL.saturating_add(u8::try_from(signal).unwrap_or(0)),
@@ -74,7 +77,9 @@ impl From<&CommandError> for ExitCode {
     fn from(error: &CommandError) -> Self {
         match error {
             CommandError::Usage(_) => Self::Usage,
+            CommandError::GitHub(failure) if failure.class == FailureClass::Transient => Self::GitHub,
             CommandError::Config(_)
+            | CommandError::GitHub(_)
             | CommandError::Setting(_)
             | CommandError::Telemetry(_)
             | CommandError::StateDir { .. }

@@ -21,6 +21,10 @@ pub struct Issue {
     pub body: String,
     pub labels: Vec<String>,
     pub number: Option<u64>,
+    /// Who wrote it, where that is known.
+    pub author: Option<String>,
+    /// When it was read on the forge, in ms since the epoch: what is said there later is not looked at.
+    pub as_of_ms: Option<u64>,
 }
 
 /// As `gh issue view --json title,body,labels,number` and GitHub's API write it.
@@ -87,7 +91,8 @@ impl From<Json> for Issue {
             Label::Name(name) | Label::Object { name } => name,
         };
         let labels = json.labels.into_iter().map(name).collect();
-        Self { title: json.title, body: json.body.unwrap_or_default(), labels, number: json.number }
+        let body = json.body.unwrap_or_default();
+        Self { title: json.title, body, labels, number: json.number, ..Self::default() }
     }
 }
 

@@ -9,7 +9,7 @@ use shared::{Priority, RepositoryName, TaskId, TaskSpec, config::Config, task::T
 use crate::{
     command::{task_id, worker::unknown},
     error::CommandError,
-    issue_file,
+    issue_file::{self, Issue},
 };
 
 /// What `workflow` and `create-task` make a task of.
@@ -20,9 +20,12 @@ pub struct TaskArgs {
     pub repo: RepositoryName,
     /// The issue: Markdown whose first line is the title, or JSON {title, body, labels, number}; '-' reads it from
     /// standard input.
-    #[arg(long, value_name = "FILE")]
-    issue_file: PathBuf,
-    /// Replaces the title in the file.
+    #[arg(long, value_name = "FILE", required_unless_present = "issue", conflicts_with = "issue")]
+    issue_file: Option<PathBuf>,
+    /// The number of an issue on GitHub, read there as it is now; needs GITHUB_TOKEN.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    issue: Option<u64>,
+    /// Replaces the issue's title.
     #[arg(long)]
     title: Option<String>,
     /// backend, frontend, testing, devops, general, one of your own, or an alias. Default: what labels and text say.
@@ -37,9 +40,9 @@ pub struct TaskArgs {
 }
 
 impl TaskArgs {
-    pub fn spec(&self, config: &Config) -> Result<TaskSpec, CommandError> {
-        let issue = issue_file::read(&self.issue_file, self.title.as_deref())?;
+    pub async fn spec(&self, config: &Config) -> Result<TaskSpec, CommandError> {
         config.repository_entry(&self.repo).map_err(|error| CommandError::Setting(error.to_string()))?;
+        let issue = self.issue(config).await?;
         let classifier = Classifier::load(&config.classify)?;
         let found = classifier.classify(&issue.title, &issue.body, &issue.labels);
         let specialty = match &self.specialty {
@@ -52,11 +55,39 @@ impl TaskArgs {
             issue: issue.number,
             body: issue.body,
             labels: issue.labels,
+            author: issue.author,
+            triggered_at_ms: issue.as_of_ms,
             trigger: Trigger::Manual,
             specialty,
             priority: self.priority.unwrap_or(found.priority),
             classification: found.classification(),
             ..base
+        })
+    }
+}
+
+impl TaskArgs {
+    async fn issue(&self, config: &Config) -> Result<Issue, CommandError> {
+        let title = self.title.as_deref();
+        let Some(number) = self.issue else {
+            let path = self.issue_file.as_deref().unwrap_or(Path::new("-"));
+            return issue_file::read(path, title);
+        };
+        let Some((owner, name)) = self.repo.forge() else {
+            return Err(CommandError::Usage(format!(
+                "--issue names an issue on GitHub, and {} is not owner/name; give its text with --issue-file",
+                self.repo
+            )));
+        };
+        let read =
+            worker::github::read_issue(config, owner, name, number).await.map_err(CommandError::GitHub)?;
+        Ok(Issue {
+            title: title.map_or(read.title, str::to_owned),
+            body: read.body,
+            labels: read.labels,
+            number: Some(read.number),
+            author: read.author,
+            as_of_ms: Some(read.as_of_ms),
         })
     }
 }

@@ -18,9 +18,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  claude-cluster create-task --repo owner/name --issue-file issue.md
-  gh issue view 42 --json title,body,labels,number |
-      claude-cluster create-task --repo owner/name --issue-file -
+  claude-cluster create-task --repo owner/name --issue 42
+  claude-cluster create-task --repo ../my-project --issue-file issue.md
 
 Prints the task's id; run it with `claude-cluster run-task ID`.")]
 pub struct CreateTask {
@@ -36,7 +35,7 @@ pub struct CreateTask {
 impl CreateTask {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
         let session = Session::start(global, Vec::new(), Log::OneShot)?;
-        let spec = self.task.spec(session.config())?;
+        let spec = self.task.spec(session.config()).await?;
         let connection = session.connect(Need::Use)?;
         let result = self.admit(&connection.queue, &spec).await;
         connection.close();

@@ -31,6 +31,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  claude-cluster workflow --repo owner/name --issue 42
   claude-cluster workflow --repo ../my-project --issue-file issue.md
   claude-cluster workflow --repo ./name.git --issue-file - --agent-command 'my-agent --fast' < issue.md
   claude-cluster workflow --repo owner/name --issue-file issue.md --distributed
@@ -63,7 +64,7 @@ impl Workflow {
         }
         let mut session = Session::start(global, agent, Log::OneShot)?;
         self.coordinator.apply_with("--distributed", self.distributed, &mut session)?;
-        let spec = self.task.spec(session.config())?;
+        let spec = self.task.spec(session.config()).await?;
         let connection = session.connect(Need::Serve)?;
         let result = async {
             connection.require_usable().await?;
