@@ -101,11 +101,12 @@ impl Repository {
         let doing = format!("cannot open a pull request for {branch}");
         let mut patience = Patience::new(PUBLISH_PATIENCE);
         loop {
+            let open = self.of_branch(branch, "open", &mut patience).await;
+            let open = open.map_err(|error| error.into_failure(&doing))?;
+            // After the look, which may have waited for minutes.
             if !still_held().await {
                 return Err(Problem::LeaseLost);
             }
-            let open = self.of_branch(branch, "open", &mut patience).await;
-            let open = open.map_err(|error| error.into_failure(&doing))?;
             let done = match open.first() {
                 Some(entry) => self.update(entry, content).await,
                 None => self.open(branch, content).await,
@@ -120,7 +121,9 @@ impl Repository {
     }
 
     async fn open(&self, branch: &str, content: &Content) -> Result<Entry, ApiError> {
-        let body = json!({ "title": title(&content.title), "body": content.body, "head": branch, "base": content.base, "draft": content.draft });
+        let Content { base, draft, body, .. } = content;
+        let title = title(&content.title);
+        let body = json!({ "title": title, "body": body, "head": branch, "base": base, "draft": draft });
         self.github.api.create(&self.path("pulls"), &body).await
     }
 
