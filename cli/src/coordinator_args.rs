@@ -30,30 +30,21 @@ pub struct CoordinatorArgs {
 }
 
 impl CoordinatorArgs {
-    /// Makes the machine's Redis the session's, where one is named.
-    pub fn apply(&self, session: &mut Session) {
-        if let Some(host) = self.host(session) {
-            session.loaded.config.redis.url = format!("redis://{host}:{REDIS_PORT}").into();
-        }
-    }
-
-    /// The same of a command that asks for a cluster only with `flag`.
-    pub fn apply_with(&self, flag: &str, given: bool, session: &mut Session) -> Result<(), CommandError> {
-        if given {
-            self.apply(session);
-        } else if self.coordinator_host.is_some() || self.coordinator_port.is_some() {
-            return Err(CommandError::Usage(format!(
-                "--coordinator-host and --coordinator-port need {flag}"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Where the machine's HTTP API is to be expected, where one is named.
-    pub fn api_url(&self, session: &Session) -> Option<String> {
+    /// Makes the machine's Redis the session's, where one is named; returns where its HTTP API is to be expected.
+    pub fn apply(&self, session: &mut Session) -> Option<String> {
+        let host = self.host(session)?;
         let variable = session.environment.variables().get(PORT).and_then(|port| port.parse().ok());
-        let port: u16 = self.coordinator_port.or(variable).unwrap_or(API_PORT);
-        Some(format!("http://{}:{port}", self.host(session)?))
+        let port = self.coordinator_port.or(variable).unwrap_or(API_PORT);
+        session.loaded.config.redis.url = format!("redis://{host}:{REDIS_PORT}").into();
+        Some(format!("http://{host}:{port}"))
+    }
+
+    /// Refuses the options of a command that asks for a cluster only with `flag`, which is not given.
+    pub fn refuse_without(&self, flag: &str) -> Result<(), CommandError> {
+        if self.coordinator_host.is_none() && self.coordinator_port.is_none() {
+            return Ok(());
+        }
+        Err(CommandError::Usage(format!("--coordinator-host and --coordinator-port need {flag}")))
     }
 
     fn host(&self, session: &Session) -> Option<String> {

@@ -22,7 +22,8 @@ use crate::{
 #[command(after_help = "\
 Example:
   claude-cluster ingest --listen 0.0.0.0:8000
-Answers POST /webhook/github on one port and the HTTP API on another; each has GET /health and GET /ready. SIGTERM
+
+Answers POST /webhook/github on one port and the HTTP API on another; each has GET /health and GET /ready. SIGTERM \
 ends it after the requests under way.")]
 pub struct Ingest {
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! `start-coordinator`: another name of `ingest`, as the project's first documents have it.
 
+use std::net::SocketAddr;
+
 use clap::Args;
 use shared::config::{Override, given};
 
@@ -15,7 +17,8 @@ use crate::{
 #[command(after_help = "\
 Example:
   REDIS_URL=redis://:password@192.168.1.100:6379 claude-cluster start-coordinator --host 0.0.0.0 --port 8001
-The same as: claude-cluster ingest --api-listen HOST:PORT. Nothing coordinates: workers find their tasks through Redis,
+
+The same as: claude-cluster ingest --api-listen HOST:PORT. Nothing coordinates: workers find their tasks through Redis, \
 which must be one that they reach.")]
 pub struct StartCoordinator {
     /// Address of the HTTP API.
@@ -26,7 +29,7 @@ pub struct StartCoordinator {
     port: u16,
     /// Address and port for webhooks; ingest.listen.
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<std::net::SocketAddr>,
+    listen: Option<SocketAddr>,
 }
 
 impl StartCoordinator {

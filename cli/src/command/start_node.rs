@@ -17,7 +17,8 @@ use crate::{
 Example:
   REDIS_PASSWORD=... claude-cluster start-node --coordinator-host 192.168.1.100 --agent-port 8002 \\
     --specialties backend,api,database --max-tasks 2 --node-id backend-node-001
-The same as `claude-cluster worker` with redis.url, worker.health_listen and worker.node_id set. It registers nowhere:
+
+The same as `claude-cluster worker` with redis.url, worker.health_listen and worker.node_id set. It registers nowhere: \
 Redis at the coordinator's address is all that it needs.")]
 pub struct StartNode {
     #[command(flatten)]
@@ -39,8 +40,7 @@ impl StartNode {
         let health = self.agent_port.map(|port| format!("0.0.0.0:{port}"));
         flags.extend(health.map(|address| Override::text("--agent-port", "worker.health_listen", address)));
         let mut session = Session::start(global, flags, Log::Service)?;
-        self.coordinator.apply(&mut session);
-        if let Some(url) = self.coordinator.api_url(&session) {
+        if let Some(url) = self.coordinator.apply(&mut session) {
             render::line(format!("cluster: {url}/status"))?;
         }
         worker::work(global, session).await

@@ -52,7 +52,11 @@ struct Line {
 impl Status {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
         let mut session = Session::start(global, Vec::new(), Log::OneShot)?;
-        self.coordinator.apply_with("--show-cluster", self.show_cluster, &mut session)?;
+        if self.show_cluster {
+            self.coordinator.apply(&mut session);
+        } else {
+            self.coordinator.refuse_without("--show-cluster")?;
+        }
         let connection = session.connect(Need::Read)?;
         let result = match &self.task_id {
             Some(id) => self.one(&connection.queue, id).await,

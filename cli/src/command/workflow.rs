@@ -63,13 +63,17 @@ impl Workflow {
             return Err(CommandError::Usage(message.to_owned()));
         }
         let mut session = Session::start(global, agent, Log::OneShot)?;
-        self.coordinator.apply_with("--distributed", self.distributed, &mut session)?;
+        let mut api = None;
+        if self.distributed {
+            api = self.coordinator.apply(&mut session);
+        } else {
+            self.coordinator.refuse_without("--distributed")?;
+        }
         let spec = self.task.spec(session.config()).await?;
         let connection = session.connect(Need::Serve)?;
         let result = async {
             connection.require_usable().await?;
             if self.distributed {
-                let api = self.coordinator.api_url(&session);
                 return distributed::run(global, &connection.queue, &spec, api.as_deref(), self.json).await;
             }
             if let Enqueued::Exists { .. } = connection.queue.hold(&spec).await? {

@@ -103,7 +103,7 @@ fn a_coordinator_a_node_and_a_distributed_workflow_as_they_were_once_written() {
     let issue = examples().join("issues/hours.md").display().to_string();
     let workflow = ["workflow", "--repo", "demo/durations", "--issue-file", &issue, "--specialty", "backend"];
     let mut workflow = distributed(&third, &workflow);
-    workflow.args(["--distributed", "--coordinator-host", &address, "--coordinator-port", "8001"]);
+    workflow.arg("--distributed").env("COORDINATOR_HOST", &address).env("COORDINATOR_PORT", "8001");
     let output = workflow.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
