@@ -6,6 +6,7 @@ mod configuration;
 mod home;
 mod joining;
 mod names;
+mod on_github;
 mod private_redis;
 mod reading;
 mod running;
