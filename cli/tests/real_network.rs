@@ -12,6 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tempfile::TempDir;
 use testkit::GitRemote;
 
@@ -96,12 +100,18 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
+        // A worker is the child of the shell that ran the line: the namespace knows it.
+        for pc in ["c", "a", "b"] {
+            let listed = Command::new("ip").args(["netns", "pids", &self.name(pc)]).output();
+            let pids = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+            for pid in pids.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            let _ = Command::new("ip").args(["netns", "del", &self.name(pc)]).status();
+        }
         for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
-        }
-        for pc in ["c", "a", "b"] {
-            let _ = Command::new("ip").args(["netns", "del", &self.name(pc)]).status();
         }
     }
 }
@@ -159,6 +169,7 @@ fn two_pcs_with_addresses_of_their_own_join_by_the_printed_line_and_work() {
             .env("CLAUDE_CLUSTER__AGENT__DRIVER", "command")
             .env("CLAUDE_CLUSTER__AGENT__COMMAND", &agent)
             .env("CLAUDE_CLUSTER__WORKER__MAX_TASKS", "1")
+            .stdout(Stdio::null())
             .stderr(log);
         workers.push(worker);
     }
