@@ -14,10 +14,12 @@ COPY shared shared
 COPY ingest ingest
 COPY worker worker
 COPY cli cli
+# Cargo goes by times, and the cache may hold what another checkout with newer files has left: hence touch.
 RUN --mount=type=secret,id=extra_ca,target=/usr/local/share/ca-certificates/extra.crt \
     --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     update-ca-certificates > /dev/null 2>&1 \
+    && find shared ingest worker cli -type f -exec touch {} + \
     && cargo build --locked --profile "$PROFILE" --bin claude-cluster \
     && if [ "$PROFILE" = dev ]; then directory=debug; else directory=$PROFILE; fi \
     && install -D "target/$directory/claude-cluster" /out/claude-cluster
