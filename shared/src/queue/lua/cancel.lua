@@ -17,6 +17,4 @@ redis.call('ZREM', HELD, id)
 redis.call('ZREM', AGAIN, id)
 redis.call('ZREM', DELAYED, id)
 -- A group that never was has nothing to acknowledge, and XACK says so with 0.
-local outbox, issue = finish(id, r, 'cancelled', CANCELLED, ms, true, 'message', by)
-event('cancelled', id, 'by', by)
-return { 'cancelled', outbox, issue }
+return finish_cancelled(id, r, ms, by)

@@ -7,11 +7,7 @@ local r = read(id)
 local verdict = check(r, ARGV[2], ARGV[3])
 if verdict ~= 'ok' then return { verdict } end
 local ms = now()
-if r.cancel then
-  local outbox, issue = finish(id, r, 'cancelled', CANCELLED, ms, true, 'message', r.cancel)
-  event('cancelled', id, 'by', r.cancel)
-  return { 'cancelled', outbox, issue }
-end
+if r.cancel then return finish_cancelled(id, r, ms, r.cancel) end
 local outbox, issue = finish(id, r, 'failed', FAILED, ms, true, 'class', ARGV[4], 'message', ARGV[5], 'branch', ARGV[6])
 event('failed', id, 'worker', r.worker, 'class', ARGV[4])
 return { 'done', outbox, issue }

@@ -5,8 +5,7 @@ local function lose(id, r, ms, lost_max, counts)
   local lost = r.lost + (counts and 1 or 0)
   redis.call('HSET', RECORD .. id, 'lost', int(lost), 'loss', counts and '1' or '0')
   if r.cancel then
-    finish(id, r, 'cancelled', CANCELLED, ms, true, 'message', r.cancel)
-    event('cancelled', id, 'by', r.cancel)
+    finish_cancelled(id, r, ms, r.cancel)
     return 'cancelled'
   end
   if lost >= lost_max then

@@ -148,3 +148,10 @@ local function finish(id, r, status, index, ms, keep_spec, ...)
   if r.issue and r.issue ~= '' then issue = r.repository .. '#' .. r.issue end
   return redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', issue), issue
 end
+
+-- The end of a task that somebody asked to cancel, as every script answers it.
+local function finish_cancelled(id, r, ms, by)
+  local outbox, issue = finish(id, r, 'cancelled', CANCELLED, ms, true, 'message', by)
+  event('cancelled', id, 'by', by)
+  return { 'cancelled', outbox, issue }
+end

@@ -6,11 +6,7 @@ local r = read(id)
 local verdict = check(r, ARGV[2], ARGV[3])
 if verdict ~= 'ok' then return { verdict } end
 local ms = now()
-if r.cancel then
-  local outbox, issue = finish(id, r, 'cancelled', CANCELLED, ms, true, 'message', r.cancel)
-  event('cancelled', id, 'by', r.cancel)
-  return { 'cancelled', outbox, issue }
-end
+if r.cancel then return finish_cancelled(id, r, ms, r.cancel) end
 local attempts = int(r.attempts + 1)
 if r.attempts + 1 >= tonumber(ARGV[5]) then
   local outbox, issue = finish(id, r, 'failed', FAILED, ms, true, 'class', ARGV[6], 'message', ARGV[7], 'attempts', attempts)
