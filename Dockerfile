@@ -22,7 +22,8 @@ RUN --mount=type=secret,id=extra_ca,target=/usr/local/share/ca-certificates/extr
     && find shared ingest worker cli -type f -exec touch {} + \
     && cargo build --locked --profile "$PROFILE" --bin claude-cluster \
     && if [ "$PROFILE" = dev ]; then directory=debug; else directory=$PROFILE; fi \
-    && install -D "target/$directory/claude-cluster" /out/claude-cluster
+    && install -D "target/$directory/claude-cluster" /out/claude-cluster \
+    && ln -s claude-cluster /out/claude-cluster-distributed
 
 
 FROM debian:bookworm-slim AS npm
@@ -89,7 +90,7 @@ RUN groupadd --gid 10001 cluster \
     && install -d -o cluster -g cluster -m 700 /var/lib/claude-cluster
 COPY deploy/compose/make-secrets /usr/local/bin/
 COPY deploy/compose/ingest.toml /etc/claude-cluster/config.toml
-COPY --from=build /out/claude-cluster /usr/local/bin/
+COPY --from=build /out/ /usr/local/bin/
 USER cluster
 EXPOSE 8000 8001
 CMD ["ingest"]
@@ -111,7 +112,7 @@ CMD ["worker"]
 
 
 FROM worker-base AS worker-general
-COPY --from=build /out/claude-cluster /usr/local/bin/
+COPY --from=build /out/ /usr/local/bin/
 
 
 FROM worker-base AS python
@@ -126,17 +127,17 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         libffi-dev libpq-dev libsqlite3-dev libssl-dev sqlite3 zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=build /out/claude-cluster /usr/local/bin/
+COPY --from=build /out/ /usr/local/bin/
 
 
 FROM worker-base AS worker-frontend
 COPY --from=node /out/ /usr/local/
-COPY --from=build /out/claude-cluster /usr/local/bin/
+COPY --from=build /out/ /usr/local/bin/
 
 
 FROM python AS worker-testing
 COPY --from=node /out/ /usr/local/
-COPY --from=build /out/claude-cluster /usr/local/bin/
+COPY --from=build /out/ /usr/local/bin/
 
 
 FROM worker-base AS worker-devops
@@ -145,4 +146,4 @@ RUN apt-get update \
         gettext-base python3 python3-yaml rsync shellcheck yamllint \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=docker-client /out/docker /usr/local/bin/
-COPY --from=build /out/claude-cluster /usr/local/bin/
+COPY --from=build /out/ /usr/local/bin/

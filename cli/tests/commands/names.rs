@@ -1,6 +1,6 @@
 //! The commands as the project's first documents spell them, each machine with a home of its own.
 
-use std::{fs, net::TcpListener, os::unix::fs::symlink, process::Command};
+use std::{fs, net::TcpListener, process::Command};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -28,11 +28,7 @@ fn free_port() -> String {
 
 /// The program under its other name.
 fn distributed(home: &Home, arguments: &[&str]) -> Command {
-    let link = home.path().join("claude-cluster-distributed");
-    if !link.exists() {
-        symlink(env!("CARGO_BIN_EXE_claude-cluster"), &link).unwrap();
-    }
-    let mut command = Command::new(link);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_claude-cluster-distributed"));
     command.args(arguments).env_clear().current_dir(home.path()).stdin(std::process::Stdio::null());
     command.env("HOME", home.path()).env("PATH", std::env::var("PATH").unwrap());
     command.env("REDIS_PASSWORD", PASSWORD);
