@@ -12,7 +12,7 @@ mod emulator;
 mod pc;
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     process::{Child, Stdio},
 };
 
@@ -106,10 +106,16 @@ async fn start_ingester(cluster: &Cluster, emulator: &Emulator) -> Child {
     let state = cluster.dir.path().join("ingester");
     std::fs::create_dir(&state).unwrap();
     let mut command = cluster.command(&state);
-    command.args(["ingest", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .args(["ingest", "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    // More lines follow, and a program whose output nobody reads ends.
+    std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
     let url = line.trim().strip_prefix("webhooks: ").unwrap();
     let config = json!({"url": url, "secret": SECRET, "content_type": "json"});
     let hook = json!({"name": "web", "active": true, "events": ["issues"], "config": config});
