@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agents::Agents, cancel::Cancel, config_show::ConfigCommand, create_task::CreateTask, ingest::Ingest,
-    join_command::JoinCommand, logs::Logs, run_task::RunTask, setup::Setup,
+    agents::Agents, cancel::Cancel, classify::Classify, config_show::ConfigCommand, create_task::CreateTask,
+    ingest::Ingest, join_command::JoinCommand, logs::Logs, run_task::RunTask, setup::Setup,
     start_coordinator::StartCoordinator, start_node::StartNode, status::Status, up::Up, worker::Worker,
     workflow::Workflow,
 };
@@ -88,6 +88,8 @@ pub enum Command {
     Setup(Setup),
     /// Print the line that makes another PC a worker of this cluster.
     JoinCommand(JoinCommand),
+    /// Say which specialty, priority and complexity an issue would get, and why.
+    Classify(Classify),
     /// Look at the configuration.
     Config(ConfigCommand),
 }

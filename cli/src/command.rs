@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod cancel;
+pub mod classify;
 pub mod config_show;
 pub mod create_task;
 pub mod ingest;

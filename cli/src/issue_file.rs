@@ -29,7 +29,7 @@ pub struct Issue {
 
 /// As `gh issue view --json title,body,labels,number` and GitHub's API write it.
 #[derive(Deserialize)]
-struct Json {
+pub struct Json {
     #[serde(default)]
     title: String,
     #[serde(default)]

@@ -60,6 +60,7 @@ fn main() -> process::ExitCode {
 
 fn run(command: Command, global: &Global) -> Result<(), CommandError> {
     match command {
+        Command::Classify(command) => command.run(global),
         Command::Config(command) => command.run(global),
         Command::JoinCommand(command) => command.run(global),
         other => tokio::runtime::Builder::new_multi_thread()
@@ -85,6 +86,7 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Logs(command) => command.run(global).await,
         Command::Cancel(command) => command.run(global).await,
         Command::Setup(command) => command.run(global).await,
+        Command::Classify(command) => command.run(global),
         Command::Config(command) => command.run(global),
         Command::JoinCommand(command) => command.run(global),
     }
