@@ -20,16 +20,30 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "tests", rename_all = "snake_case")]
 pub enum TestsSummary {
-    Passed { command: String },
-    Failed { command: String },
+    Passed {
+        command: String,
+        /// How many passed, where the runner's output says so.
+        #[serde(default)]
+        count: Option<u32>,
+    },
+    Failed {
+        command: String,
+        /// They fail in the same way on the base branch, without the change.
+        #[serde(default)]
+        as_before: bool,
+    },
     NoneFound,
 }
 
 impl fmt::Display for TestsSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Passed { command } => write!(f, "passed ({command})"),
-            Self::Failed { command } => write!(f, "failed ({command})"),
+            Self::Passed { command, count: Some(count) } => write!(f, "{count} passed ({command})"),
+            Self::Passed { command, count: None } => write!(f, "passed ({command})"),
+            Self::Failed { command, as_before: true } => {
+                write!(f, "failed as on the base branch ({command})")
+            }
+            Self::Failed { command, as_before: false } => write!(f, "failed ({command})"),
             Self::NoneFound => f.write_str("none found"),
         }
     }

@@ -12,7 +12,7 @@ use shared::{
 use crate::setting::{Setting, backend, holder, task};
 
 fn branch() -> Outcome {
-    let tests = TestsSummary::Passed { command: "make test".to_owned() };
+    let tests = TestsSummary::Passed { command: "make test".to_owned(), count: None };
     Outcome::Branch { branch: "claude/issue-7".to_owned(), commit: "c0ffee".to_owned(), tests }
 }
 

@@ -125,8 +125,14 @@ fn reason(failure: &Failure) -> String {
 
 fn tests_result(tests: &TestsSummary) -> String {
     match tests {
-        TestsSummary::Passed { command } => format!("passed ({})", code(command)),
-        TestsSummary::Failed { command } => format!("**failed** ({})", code(command)),
+        TestsSummary::Passed { command, count: Some(count) } => {
+            format!("{count} passed ({})", code(command))
+        }
+        TestsSummary::Passed { command, count: None } => format!("passed ({})", code(command)),
+        TestsSummary::Failed { command, as_before: true } => {
+            format!("**failed** ({}), as they do on the base branch without this change", code(command))
+        }
+        TestsSummary::Failed { command, as_before: false } => format!("**failed** ({})", code(command)),
         TestsSummary::NoneFound => "**none found**, so none were run".to_owned(),
     }
 }
@@ -150,7 +156,7 @@ mod tests {
     #[test]
     fn a_pull_request_closes_its_issue_first_and_marks_the_agents_words() {
         let task: TaskId = "t-1".parse().unwrap();
-        let tests = TestsSummary::Passed { command: "make `x` | cat".to_owned() };
+        let tests = TestsSummary::Passed { command: "make `x` | cat".to_owned(), count: None };
         let body = pull_request(Some(7), "Done, @octocat; closes #9", &tests, 2, &facts(&task));
         assert!(body.starts_with("Closes #7\n\n"));
         assert!(body.contains("own words") && body.contains("> Done, @ octocat; closes # 9"));

@@ -153,7 +153,7 @@ impl Attempt<'_> {
             self.reporter.took(phase).await;
             match tested {
                 TestRun::Passed => {
-                    let tests = TestsSummary::Passed { command: plan.command.clone() };
+                    let tests = TestsSummary::Passed { command: plan.command.clone(), count: None };
                     return Ok(Worked::Changed(made(snapshot, tests)));
                 }
                 TestRun::NoneCollected => {
@@ -220,7 +220,7 @@ struct Red {
 
 impl Red {
     fn summary(&self) -> TestsSummary {
-        TestsSummary::Failed { command: self.command.clone() }
+        TestsSummary::Failed { command: self.command.clone(), as_before: false }
     }
 
     /// What the run ends in. That the work could not be kept is told, and changes nothing.

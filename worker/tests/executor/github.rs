@@ -29,7 +29,10 @@ async fn an_issue_becomes_a_branch_a_pull_request_and_one_comment() {
     let RunEnd::Finished(Outcome::PullRequest { url, number, branch, commit, tests }) = &run.end else {
         panic!("{run:#?}")
     };
-    assert_eq!((branch.as_str(), tests), (BRANCH, &TestsSummary::Passed { command: "make test".to_owned() }));
+    assert_eq!(
+        (branch.as_str(), tests),
+        (BRANCH, &TestsSummary::Passed { command: "make test".to_owned(), count: None })
+    );
     assert_eq!(on.github.remote().git(&["rev-parse", BRANCH]).unwrap(), *commit);
     let pulls = on.github.state().pulls.clone();
     assert_eq!(pulls.len(), 1);

@@ -16,7 +16,7 @@ async fn a_green_change_becomes_a_branch_with_title_body_and_trailers() {
 
     let RunEnd::Finished(Outcome::Branch { branch, commit, tests }) = &run.end else { panic!("{run:#?}") };
     assert_eq!(branch, "claude/issue-7-correct-the-answer");
-    assert_eq!(*tests, TestsSummary::Passed { command: "make test".to_owned() });
+    assert_eq!(*tests, TestsSummary::Passed { command: "make test".to_owned(), count: None });
     assert_eq!(stage.remote.git(&["rev-parse", branch]).unwrap(), *commit);
     assert_eq!(stage.remote.read(branch, "answer").unwrap(), "42\n");
     let message = stage.remote.git(&["log", "-1", "--format=%an <%ae>%n%B", branch]).unwrap();
@@ -115,7 +115,7 @@ async fn the_base_branchs_own_settings_name_the_tests_and_no_change_alters_them(
         Stage::with_files(&[(".claude-cluster.toml", settings), ("Makefile", MAKEFILE)]).agent(script);
     let run = stage.run(stage.task("x")).await;
     let RunEnd::Finished(Outcome::Branch { tests, .. }) = &run.end else { panic!("{run:#?}") };
-    assert_eq!(*tests, TestsSummary::Passed { command: "cmp answer expected".to_owned() });
+    assert_eq!(*tests, TestsSummary::Passed { command: "cmp answer expected".to_owned(), count: None });
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ async fn a_task_tells_who_runs_it_where_and_how_it_ended() {
         assert_eq!(listed.json["tasks"][0]["workspace_path"], workspace);
 
         if id == "done" {
-            let tests = TestsSummary::Passed { command: "make test".to_owned() };
+            let tests = TestsSummary::Passed { command: "make test".to_owned(), count: None };
             let outcome =
                 Outcome::Branch { branch: "claude/x".to_owned(), commit: "c0ffee".to_owned(), tests };
             ingester.queue.complete(&claimed.lease, &outcome).await.unwrap();
