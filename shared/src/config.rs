@@ -6,6 +6,7 @@ mod check;
 mod dotenv;
 mod error;
 mod load;
+mod rules;
 mod schema;
 mod setting;
 mod value_file;
@@ -18,9 +19,10 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 pub use error::ConfigError;
 pub use load::{BUILT_IN, ConfigFile, Loaded, Override, Sources, load};
+pub use rules::Rules;
 pub use setting::Setting;
 
-use crate::{RepositoryName, retry::Backoff};
+use crate::{Priority, RepositoryName, Specialty, retry::Backoff};
 
 /// The shipped defaults; also the list of keys that exist.
 pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
@@ -149,6 +151,14 @@ pub struct GithubConfig {
     pub trigger_on_open: bool,
     /// Values of `author_association` that are trusted.
     pub trusted_associations: Vec<String>,
+    /// Roles in a repository that are trusted where the association says too little.
+    pub trusted_permissions: Vec<String>,
+    /// People who are trusted whatever they are to a repository.
+    pub trusted_logins: Vec<String>,
+    /// People who never start or change anything.
+    pub denied_logins: Vec<String>,
+    /// Tasks that one issue may start in 24 hours.
+    pub runs_per_issue_per_day: u32,
     pub own_login: String,
 }
 
@@ -275,18 +285,30 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
-/// `[[repository]]`: what is allowed, and where it lives. The first entry that matches counts.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// `[[repository]]`: what is allowed, where it lives, and what differs there from `[github]`. The first entry
+/// that matches counts. [`Config::rules`] has the two laid together.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RepositoryConfig {
     /// `owner/name`, a path or a URL; `*` stands for any run of characters.
     #[serde(rename = "match")]
     pub pattern: String,
     /// A git URL or a path to clone from and push to instead of the forge.
-    #[serde(default)]
     pub url: String,
-    #[serde(default)]
     pub base_branch: String,
+    pub trigger_label: Option<String>,
+    pub trigger_on_open: Option<bool>,
+    pub trusted_associations: Option<Vec<String>>,
+    pub trusted_permissions: Option<Vec<String>>,
+    pub trusted_logins: Option<Vec<String>>,
+    /// In addition to `github.denied_logins`.
+    pub denied_logins: Vec<String>,
+    pub runs_per_issue_per_day: Option<u32>,
+    pub draft_on_red: Option<bool>,
+    /// Of tasks that neither labels nor text give one.
+    pub specialty: Option<Specialty>,
+    /// Of tasks that neither labels nor text make urgent or minor.
+    pub priority: Option<Priority>,
 }
 
 impl Config {

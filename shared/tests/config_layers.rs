@@ -126,6 +126,20 @@ fn a_bad_value_is_refused_with_its_place_and_what_would_fit() {
         ("[[repository]]\nurl = \"/x\"", ["repository[0].match", "missing"]),
         ("[[repository]]\nmatch = \"a/b\"\nurl = \"ext::sh\"", ["repository[0].url", "git URL"]),
         ("[repository]\nmatch = \"a/b\"", ["repository", "[[repository]]"]),
+        ("[[repository]]\nmatch = \"a/b\"\npriority = \"hihg\"", ["repository[0].priority", "mean \"high\""]),
+        ("[[repository]]\nmatch = \"a/b\"\nspecialty = \"Back End\"", ["mine.toml", "Back End"]),
+        (
+            "[[repository]]\nmatch = \"a/b\"\ntrigger_on_open = 1",
+            ["repository[0].trigger_on_open", "true or"],
+        ),
+        ("[[repository]]\nmatch = \"a/b\"\ntrigger_label = \" \"", ["repository[0].trigger_label", "empty"]),
+        (
+            "[[repository]]\nmatch = \"a/b\"\ntrusted_associations = [\"members\"]",
+            ["repository[0].trusted_associations", "mean \"MEMBER\""],
+        ),
+        ("[github]\ntrusted_permissions = [\"writer\"]", ["github.trusted_permissions", "mean \"write\""]),
+        ("[github]\ndenied_logins = [\"@eve\"]", ["github.denied_logins", "without '@'"]),
+        ("[github]\nruns_per_issue_per_day = 0", ["github.runs_per_issue_per_day", "between 1 and 1000"]),
         ("redis = 1", ["redis is a section", "[section]"]),
     ] {
         let message = Layers::new().file("mine.toml", text).refused();

@@ -104,7 +104,7 @@ mod tests {
             config.repository.push(RepositoryConfig {
                 pattern: (*pattern).to_owned(),
                 url: (*url).to_owned(),
-                base_branch: String::new(),
+                ..RepositoryConfig::default()
             });
         }
         config

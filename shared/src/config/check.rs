@@ -4,7 +4,11 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 
-use super::{Config, ConfigError, Driver, Setting, load::BUILT_IN, schema::bad};
+use super::{
+    Config, ConfigError, Driver, Setting,
+    load::BUILT_IN,
+    schema::{bad, closest},
+};
 use crate::{RepositoryName, Specialty, telemetry};
 
 /// Most tasks at a time that one worker takes.
@@ -15,6 +19,22 @@ const NODE_ID_BYTES_MAX: usize = 64;
 
 /// Fewest characters of a token that guards writes.
 const API_TOKEN_BYTES_MIN: usize = 16;
+
+/// What `author_association` can be, and the roles that GitHub's permission look-up knows.
+const ASSOCIATIONS: [&str; 8] = [
+    "OWNER",
+    "MEMBER",
+    "COLLABORATOR",
+    "CONTRIBUTOR",
+    "FIRST_TIMER",
+    "FIRST_TIME_CONTRIBUTOR",
+    "MANNEQUIN",
+    "NONE",
+];
+const PERMISSIONS: [&str; 5] = ["admin", "maintain", "write", "triage", "read"];
+
+/// Most tasks of one issue in a day. Each is remembered for that day.
+const RUNS_PER_ISSUE_MAX: u64 = 1_000;
 
 /// A day, in milliseconds: no single wait is longer.
 const DAY_MS: u64 = 86_400_000;
@@ -123,8 +143,40 @@ fn intake(config: &Config) -> Result<(), Problem> {
         )?;
     }
     within("github.timeout_ms", github.timeout_ms, 10, DAY_MS)?;
-    require(!config.github.trigger_label.trim().is_empty(), "github.trigger_label", "must not be empty")?;
+    label("github.trigger_label", &github.trigger_label)?;
+    words("github.trusted_associations", &github.trusted_associations, &ASSOCIATIONS)?;
+    words("github.trusted_permissions", &github.trusted_permissions, &PERMISSIONS)?;
+    logins("github.trusted_logins", &github.trusted_logins)?;
+    logins("github.denied_logins", &github.denied_logins)?;
+    let runs = github.runs_per_issue_per_day;
+    within("github.runs_per_issue_per_day", runs.into(), 1, RUNS_PER_ISSUE_MAX)?;
     absolute("classify.terms_file", &config.classify.terms_file)
+}
+
+fn label(key: &str, text: &str) -> Result<(), Problem> {
+    require(!text.trim().is_empty(), key, "must not be empty")
+}
+
+/// Words out of a fixed set, regardless of case.
+fn words(key: &str, given: &[String], known: &[&str]) -> Result<(), Problem> {
+    let unknown = given.iter().find(|word| !known.iter().any(|known| known.eq_ignore_ascii_case(word)));
+    let Some(word) = unknown else { return Ok(()) };
+    let spelled = if known.contains(&"OWNER") { word.to_uppercase() } else { word.to_lowercase() };
+    let nearest = closest(&spelled, known.iter().copied());
+    problem(
+        key,
+        format!(
+            "must hold some of \"{}\", not \"{word}\"; did you mean \"{nearest}\"?",
+            known.join("\", \"")
+        ),
+    )
+}
+
+/// Logins, those of apps (`name[bot]`) and of enterprise users (`name_company`) included.
+fn logins(key: &str, given: &[String]) -> Result<(), Problem> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'[' | b']');
+    let fits = |login: &String| !login.is_empty() && login.bytes().all(plain);
+    require(given.iter().all(fits), key, "must hold logins, without '@'")
 }
 
 fn api(config: &Config) -> Result<(), Problem> {
@@ -221,6 +273,17 @@ fn repositories(config: &Config) -> Result<(), Problem> {
             }
         }
         require(!entry.base_branch.starts_with('-'), &key("base_branch"), "must not begin with '-'")?;
+        if let Some(text) = &entry.trigger_label {
+            label(&key("trigger_label"), text)?;
+        }
+        let listed = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
+        words(&key("trusted_associations"), &listed(&entry.trusted_associations), &ASSOCIATIONS)?;
+        words(&key("trusted_permissions"), &listed(&entry.trusted_permissions), &PERMISSIONS)?;
+        logins(&key("trusted_logins"), &listed(&entry.trusted_logins))?;
+        logins(&key("denied_logins"), &entry.denied_logins)?;
+        if let Some(runs) = entry.runs_per_issue_per_day {
+            within(&key("runs_per_issue_per_day"), runs.into(), 1, RUNS_PER_ISSUE_MAX)?;
+        }
     }
     Ok(())
 }

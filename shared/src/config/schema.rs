@@ -8,7 +8,21 @@ use super::{ConfigError, DEFAULT_TOML, load::BUILT_IN, value_file};
 
 /// The array of tables, which has no default to read its shape from.
 pub(super) const REPOSITORY: &str = "repository";
-const REPOSITORY_KEYS: [&str; 3] = ["match", "url", "base_branch"];
+const REPOSITORY_KEYS: [(&str, Kind); 13] = [
+    ("match", Kind::Text),
+    ("url", Kind::Text),
+    ("base_branch", Kind::Text),
+    ("trigger_label", Kind::Text),
+    ("trigger_on_open", Kind::Switch),
+    ("trusted_associations", Kind::List),
+    ("trusted_permissions", Kind::List),
+    ("trusted_logins", Kind::List),
+    ("denied_logins", Kind::List),
+    ("runs_per_issue_per_day", Kind::Integer),
+    ("draft_on_red", Kind::Switch),
+    ("specialty", Kind::Text),
+    ("priority", Kind::Choice(&["high", "medium", "low"])),
+];
 
 /// Keys that hold one word out of a few.
 const CHOICES: [(&str, &[&str]); 3] = [
@@ -100,7 +114,7 @@ impl Schema {
     }
 }
 
-fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let distance = |known: &&str| (!known.ends_with(word), strsim::damerau_levenshtein(word, known));
     known.min_by_key(distance).unwrap_or_default().to_owned()
 }
@@ -112,11 +126,11 @@ fn check_repositories(origin: &str, entries: &[Value]) -> Result<(), ConfigError
             return Err(bad(origin, REPOSITORY, "must be written as [[repository]], once for each entry"));
         };
         for (key, value) in keys {
-            if !REPOSITORY_KEYS.contains(&key.as_str()) {
-                let nearest = name(&closest(key, REPOSITORY_KEYS.into_iter()));
+            let Some((_, kind)) = REPOSITORY_KEYS.iter().find(|(known, _)| known == key) else {
+                let nearest = name(&closest(key, REPOSITORY_KEYS.into_iter().map(|(known, _)| known)));
                 return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: name(key), nearest });
-            }
-            Kind::Text.check(value).map_err(|problem| bad(origin, &name(key), &problem))?;
+            };
+            kind.check(value).map_err(|problem| bad(origin, &name(key), &problem))?;
         }
         if !keys.contains_key("match") {
             return Err(bad(origin, &name("match"), "is missing: say which owner/name the entry is for"));

@@ -78,7 +78,8 @@ impl Delivery<'_> {
     /// Keeps work whose tests are red, as a draft pull request where there is a forge and that is wished.
     pub(super) async fn keep(&self, made: &Made) -> Result<Kept, Problem> {
         let Forge::GitHub(repository) = &self.remote.forge else { return Ok(Kept::Nowhere) };
-        if !self.attempt.config.github.draft_on_red {
+        let rules = self.attempt.config.rules(&self.attempt.input.spec.repository);
+        if !rules.is_ok_and(|rules| rules.draft_on_red()) {
             return Ok(Kept::Nowhere);
         }
         let phase = self.attempt.reporter.begin(Phase::Publishing).await;

@@ -92,7 +92,8 @@ impl<'a> IssueTalk<'a> {
 
     async fn say(&self, comment: &StatusComment, moment: &Moment<'_>) {
         let by_hand = self.input.spec.trigger == Trigger::Manual;
-        let label = if by_hand { "" } else { &self.config.github.trigger_label };
+        let rules = self.config.rules(&self.input.spec.repository).ok();
+        let label = rules.filter(|_| !by_hand).map_or("", |rules| rules.trigger_label());
         let text = status(moment, &self.facts(), label);
         let text = self.reporter.redact(&text);
         if let Err(problem) = comment.say(&text, self.still_held).await

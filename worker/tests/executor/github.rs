@@ -228,9 +228,8 @@ async fn what_has_to_be_set_up_is_told_before_the_agent_is_paid() {
         ("may not push", |on| on.github.state().can_push = false),
         ("archived", |on| (on.github.state().can_push, on.github.state().archived) = (true, true)),
         ("not allowed", |on| {
-            let (url, base_branch) = (String::new(), String::new());
-            on.stage.config.repository =
-                vec![RepositoryConfig { pattern: "other/*".to_owned(), url, base_branch }];
+            let pattern = "other/*".to_owned();
+            on.stage.config.repository = vec![RepositoryConfig { pattern, ..Default::default() }];
         }),
     ];
     for (told, change) in cases {

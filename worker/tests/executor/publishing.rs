@@ -86,6 +86,7 @@ async fn a_configured_base_branch_is_where_work_starts() {
         pattern: "octo/*".to_owned(),
         url: format!("file://{}", stage.remote.path().display()),
         base_branch: "stable".to_owned(),
+        ..Default::default()
     }];
     let mut spec = stage.task("x");
     spec.repository = "octo/cat".parse().unwrap();

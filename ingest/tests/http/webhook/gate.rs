@@ -50,11 +50,7 @@ async fn somebody_else_who_labels_or_reopens_has_to_be_the_owner() {
 #[tokio::test]
 async fn only_listed_repositories_are_served_where_there_is_a_list() {
     let ingester = Ingester::start_with(|config| {
-        config.repository = vec![RepositoryConfig {
-            pattern: "acme/api-*".to_owned(),
-            url: String::new(),
-            base_branch: String::new(),
-        }];
+        config.repository = vec![RepositoryConfig { pattern: "acme/api-*".to_owned(), ..Default::default() }];
     })
     .await;
     ignored(&ingester, &payload::opened(), "repository acme/shop is not allowed here").await;
