@@ -2,6 +2,8 @@
 //! binary, except where a test stops it.
 #![cfg(test)]
 
+#[path = "queue/audit.rs"]
+mod audit;
 #[path = "queue/beats.rs"]
 mod beats;
 #[path = "queue/depth.rs"]

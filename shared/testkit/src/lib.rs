@@ -1,5 +1,6 @@
 //! What the tests stand on: real parts, isolated per test, gone at the end.
 
+pub mod audit;
 pub mod faults;
 pub mod git;
 pub mod git_http;

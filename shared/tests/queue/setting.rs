@@ -11,7 +11,10 @@ use shared::{
     config::{Config, QueueConfig},
     queue::{Claim, Claimed, Holder, Queue},
 };
-use testkit::RedisServer;
+use testkit::{
+    RedisServer,
+    audit::{Audit, Limits},
+};
 
 /// A lease short enough to wait for; half of it is long enough for a busy machine not to make a gap of sweeps.
 pub const LEASE_MS: u64 = 800;
@@ -46,6 +49,30 @@ impl Setting {
         server().command(&words.iter().map(String::as_str).collect::<Vec<_>>()).expect("the command runs")
     }
 
+    /// Every key of this test with its value and its life in ms.
+    pub fn dump(&self) -> Vec<(String, Vec<u8>, i64)> {
+        let keys: Vec<String> = self.redis("KEYS $:*");
+        let of = |key: String| {
+            let value = server().command(&["DUMP", &key]).expect("the key is there");
+            let life_ms: i64 = server().command(&["PTTL", &key]).expect("the key is there");
+            (key, value, life_ms.max(0))
+        };
+        keys.into_iter().map(of).collect()
+    }
+
+    /// Makes everything as it was when `dump` was made.
+    pub fn restore(&self, dump: &[(String, Vec<u8>, i64)]) {
+        let mut connection = server().connection().expect("a connection");
+        let mut pipe = redis::pipe();
+        for key in self.redis::<Vec<String>>("KEYS $:*") {
+            pipe.cmd("DEL").arg(key);
+        }
+        for (key, value, life_ms) in dump {
+            pipe.cmd("RESTORE").arg(key).arg(life_ms).arg(value.as_slice());
+        }
+        pipe.query::<()>(&mut connection).expect("restored");
+    }
+
     pub async fn enqueued(&self, id: &str) -> TaskId {
         let spec = task(id, "backend");
         self.queue.enqueue(&spec).await.expect("enqueued");
@@ -67,6 +94,17 @@ impl Setting {
 
     pub async fn status(&self, id: &TaskId) -> String {
         self.queue.task(id).await.expect("task").expect("the task exists").status.name().to_owned()
+    }
+
+    /// What all of this test's keys say together.
+    pub fn audit(&self) -> Audit {
+        let settings = self.queue.settings();
+        let limits = Limits {
+            finished_count_max: settings.finished_count_max as usize,
+            events_count_max: settings.events_count_max as usize,
+            log_lines_max: settings.log_lines_max as usize,
+        };
+        testkit::audit::audit(server(), &self.prefix, &limits).expect("the audit reads everything")
     }
 
     /// No lease, stream entry, returned, delayed or held task is left, and no effect is due.
