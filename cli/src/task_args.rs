@@ -80,7 +80,7 @@ impl TaskArgs {
             )));
         };
         let read =
-            worker::github::read_issue(config, owner, name, number).await.map_err(CommandError::GitHub)?;
+            shared::github::read_issue(config, owner, name, number).await.map_err(CommandError::GitHub)?;
         Ok(Issue {
             title: title.map_or(read.title, str::to_owned),
             body: read.body,

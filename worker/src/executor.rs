@@ -10,14 +10,13 @@ use std::{
 
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
-use shared::{Failure, config::Config, lifecycle::workspace_name, state_dir::StateDir};
+use shared::{Failure, config::Config, github::GitHub, lifecycle::workspace_name, state_dir::StateDir};
 use tokio::sync::watch;
 
 use crate::{
     agent::{Agent, complaint_about},
     child::{self, Ending, Nursery},
     git::Git,
-    github::GitHub,
     host::Host,
     redact::Redactor,
     run::{Attempt, IssueTalk, Problem, Reporter, RunControl, RunEnd, RunInput, StopReason},
@@ -76,7 +75,7 @@ impl Executor {
             Err(error) => tracing::warn!(%error, "left-over workspaces cannot be removed"),
         }
         let agent = Agent::find(&config.agent, &sandbox)?;
-        let github = GitHub::connect(&config.github)?;
+        let github = GitHub::open(&config.github)?;
         let mut executor = Self {
             config: config.clone(),
             host,

@@ -2,7 +2,6 @@
 
 pub mod daemon;
 pub mod executor;
-pub mod github;
 pub mod host;
 pub mod run;
 pub mod supervise;
@@ -15,6 +14,7 @@ mod branch;
 mod child;
 mod credentials;
 mod git;
+mod github;
 mod harmless;
 mod health;
 mod heartbeat;

@@ -5,16 +5,17 @@ mod words;
 
 use std::sync::Arc;
 
-use shared::{Failure, RepositoryName, config::Config};
+use shared::{
+    Failure, RepositoryName,
+    config::Config,
+    github::{GitHub, Repository},
+};
 
 pub(crate) use self::{
     git::{Publication, publish},
     words::{Facts, Moment, pull_request, status},
 };
-use crate::{
-    git::Access,
-    github::{GitHub, Repository},
-};
+use crate::git::Access;
 
 /// A repository as this worker reaches it.
 pub(crate) struct Remote {
@@ -51,7 +52,7 @@ impl Remote {
             Place::Git(url) => (url, Forge::PlainGit),
             Place::GitHub { owner, name } => {
                 let github = github.ok_or_else(|| GitHub::missing(repository))?;
-                let found = github.repository(owner, name, config).await?;
+                let found = github.find_repository(owner, name, config).await?;
                 (found.clone_url(), Forge::GitHub(found))
             }
         };
@@ -61,12 +62,13 @@ impl Remote {
         Ok(Self { url, base_branch, forge })
     }
 
-    /// What git needs to be let in.
-    pub(crate) fn access(&self) -> Option<&Access> {
-        match &self.forge {
-            Forge::PlainGit => None,
-            Forge::GitHub(repository) => Some(repository.access()),
-        }
+    /// What git needs to be let in now.
+    pub(crate) async fn access(&self) -> Result<Option<Access>, Failure> {
+        let Forge::GitHub(repository) = &self.forge else { return Ok(None) };
+        let token = repository.git_token().await;
+        let token =
+            token.map_err(|error| error.into_failure(&format!("no token for {}", repository.name())))?;
+        Ok(Some(Access { base_url: repository.github().git_base_url().to_owned(), token }))
     }
 }
 

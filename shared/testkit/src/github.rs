@@ -3,9 +3,13 @@
 
 mod state;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use anyhow::Result;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 pub use self::state::{Comment, PullRequest, State};
@@ -150,8 +154,24 @@ impl Shared {
         let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
         let branches = self.remote.branches().unwrap_or_default();
         let (status, answer) = lock(state).answer(&asked.method, path, asked, &body, &branches);
-        Reply::json(status, &answer)
+        with_limits(Reply::json(status, &answer), asked)
     }
+}
+
+/// The headers that GitHub's answers have; an answer that the asker knows already is not sent again.
+fn with_limits(reply: Reply, asked: &Asked) -> Reply {
+    let Reply::Answer { mut status, mut headers, mut body } = reply else { return reply };
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    let etag = format!("W/\"{:x}\"", hasher.finish());
+    if asked.method == "GET" && asked.header("if-none-match") == etag {
+        (status, body) = (304, Bytes::new());
+    }
+    let limits = [("x-ratelimit-limit", "5000"), ("x-ratelimit-remaining", "4999")];
+    headers.extend(limits.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    headers.push(("x-ratelimit-reset".to_owned(), "1893456000".to_owned()));
+    headers.push(("etag".to_owned(), etag));
+    Reply::Answer { status, headers, body }
 }
 
 async fn pass_on(url: &str, path: &str, asked: &Asked) -> Result<Reply> {

@@ -2,9 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use shared::Failure;
+use shared::{
+    Failure,
+    github::{ApiError, PAGE_ENTRIES, Patience, Repository},
+};
 
-use super::{PUBLISH_PATIENCE, Repository, api::PAGE_ENTRIES, error::ApiError, patience::Patience};
+use super::PUBLISH_PATIENCE;
 use crate::run::{FenceCheck, Problem};
 
 /// Branches of one issue that are tried; each stands for a pull request that was closed or merged.
@@ -12,6 +15,9 @@ const BRANCHES_MAX: usize = 50;
 
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 250;
+
+/// The pull requests of one repository.
+pub(crate) struct PullRequests<'r>(pub &'r Repository);
 
 /// A pull request as the engine writes it.
 pub(crate) struct Content {
@@ -66,7 +72,7 @@ impl Entry {
     }
 }
 
-impl Repository {
+impl PullRequests<'_> {
     /// The branch to push to: `wanted`, or one with the next number behind it where all pull requests of `wanted`
     /// were closed or merged. Those are not opened again: somebody has decided.
     pub(crate) async fn free_branch(&self, wanted: &str, base: &str) -> Result<(String, Standing), Failure> {
@@ -124,12 +130,12 @@ impl Repository {
         let Content { base, draft, body, .. } = content;
         let title = title(&content.title);
         let body = json!({ "title": title, "body": body, "head": branch, "base": base, "draft": draft });
-        self.github.api.create(&self.path("pulls"), &body).await
+        self.0.create("pulls", &body).await
     }
 
     async fn update(&self, entry: &Entry, content: &Content) -> Result<Entry, ApiError> {
         let body = json!({ "title": title(&content.title), "body": content.body });
-        self.github.api.change(&self.path(&format!("pulls/{}", entry.number)), &body).await
+        self.0.change(&format!("pulls/{}", entry.number), &body).await
     }
 
     async fn of_branch(
@@ -138,12 +144,13 @@ impl Repository {
         state: &str,
         patience: &mut Patience,
     ) -> Result<Vec<Entry>, ApiError> {
-        let head = format!("{}:{branch}", self.owner);
-        let path = self.path(&format!("pulls?state={state}&head={head}&per_page={PAGE_ENTRIES}"));
-        let mut found: Vec<Entry> = self.github.api.read(&path, patience).await?;
+        let head = format!("{}:{branch}", self.0.owner());
+        let rest = format!("pulls?state={state}&head={head}&per_page={PAGE_ENTRIES}");
+        let mut found: Vec<Entry> = self.0.read(&rest, patience).await?;
         // A filter that the server does not understand, it ignores.
         found.retain(|entry| {
-            let ours = |repo: &HeadRepository| repo.full_name.eq_ignore_ascii_case(&self.name.to_string());
+            let name = self.0.name().to_string();
+            let ours = |repo: &HeadRepository| repo.full_name.eq_ignore_ascii_case(&name);
             entry.head.branch == branch && entry.head.repo.as_ref().is_some_and(ours)
         });
         Ok(found)

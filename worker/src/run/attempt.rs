@@ -5,7 +5,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use shared::{Failure, Outcome, config::Config, outcome::TestsSummary, task::cut};
+use shared::{Failure, Outcome, config::Config, github::GitHub, outcome::TestsSummary, task::cut};
 
 use super::{
     FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput,
@@ -17,7 +17,7 @@ use crate::{
     branch::branch_for,
     child::Nursery,
     git::Git,
-    github::{Comment, GitHub},
+    github::Comment,
     mirror::{Base, Fetched, Mirror},
     prompt::{self, Context},
     publish::{Forge, Remote},
@@ -68,7 +68,8 @@ impl Attempt<'_> {
             Forge::PlainGit => Vec::new(),
             Forge::GitHub(repository) => self.talk.open(repository).await?,
         };
-        let mirror = Mirror::new(self.git, self.nursery, remote.access(), self.mirrors, &remote.url);
+        let access = remote.access().await?;
+        let mirror = Mirror::new(self.git, self.nursery, access.as_ref(), self.mirrors, &remote.url);
         let Fetched { base, branches } = mirror.fetch(remote.base_branch.as_deref()).await?;
         let branch = branch_for(&self.input.spec, &branches, &base.branch);
         let worktree = self.worktree(mirror.path());

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use shared::{Outcome, outcome::TestsSummary, task::cut};
+use shared::{Outcome, github::Repository, outcome::TestsSummary, task::cut};
 
 use super::{Phase, Problem, attempt::Attempt, commit_message::commit_message};
 use crate::{
     agent::Answer,
-    github::{Content, Repository, Standing},
+    github::{Content, PullRequests, Standing},
     harmless::harmless,
     mirror::Base,
     publish::{Forge, Publication, Remote, publish, pull_request},
@@ -61,7 +61,8 @@ impl Delivery<'_> {
                 Outcome::Branch { branch: self.branch.to_owned(), commit, tests: made.tests }
             }
             Forge::GitHub(repository) => {
-                let (branch, standing) = repository.free_branch(self.branch, &self.base.branch).await?;
+                let (branch, standing) =
+                    PullRequests(repository).free_branch(self.branch, &self.base.branch).await?;
                 let commit = self.push(&branch, &made).await?;
                 let content = Content { draft: false, ..self.content(&made) };
                 let (url, number) = self.propose(repository, &branch, &content).await?;
@@ -83,7 +84,7 @@ impl Delivery<'_> {
             return Ok(Kept::Nowhere);
         }
         let phase = self.attempt.reporter.begin(Phase::Publishing).await;
-        let (branch, standing) = repository.free_branch(self.branch, &self.base.branch).await?;
+        let (branch, standing) = PullRequests(repository).free_branch(self.branch, &self.base.branch).await?;
         if standing == Standing::Open {
             return Ok(Kept::BehindOpen);
         }
@@ -102,12 +103,13 @@ impl Delivery<'_> {
         let Attempt { git, workspace, still_held, reporter, input, .. } = *self.attempt;
         let message = commit_message(&input.spec, &input.node);
         self.worktree.bundle(&made.snapshot, self.base, &message).await?;
+        let access = self.remote.access().await?;
         let publication = Publication {
             git,
             workspace,
             mirror: self.mirror,
             url: &self.remote.url,
-            access: self.remote.access(),
+            access: access.as_ref(),
             branch,
             base: self.base,
             tested: &made.snapshot,
@@ -125,7 +127,7 @@ impl Delivery<'_> {
         branch: &str,
         content: &Content,
     ) -> Result<(String, u64), Problem> {
-        let published = repository.publish(branch, content, self.attempt.still_held).await?;
+        let published = PullRequests(repository).publish(branch, content, self.attempt.still_held).await?;
         let line = format!("pull request #{}: {}", published.number, published.url);
         self.attempt.reporter.engine(&line).await;
         Ok((published.url, published.number))

@@ -8,11 +8,16 @@ use std::{
     time::Instant,
 };
 
-use shared::{Failure, FailureClass, config::Config, task::Trigger};
+use shared::{
+    Failure, FailureClass,
+    config::Config,
+    github::{Repository, StatusComment},
+    task::Trigger,
+};
 
 use super::{FenceCheck, Reporter, RunEnd, RunInput, StopReason};
 use crate::{
-    github::{Below, Comment, Repository, StatusComment},
+    github::{Below, Comment},
     publish::{Facts, Moment, status},
 };
 
@@ -50,7 +55,8 @@ impl<'a> IssueTalk<'a> {
     /// Reads what people have written below the issue and says that work begins.
     pub(crate) async fn open(&self, repository: &Repository) -> Result<Vec<Comment>, Failure> {
         let Some(issue) = self.input.spec.issue else { return Ok(Vec::new()) };
-        let below = match Below::read(repository, issue, self.input.spec.triggered_at_ms).await {
+        let triggered_at_ms = self.input.spec.triggered_at_ms;
+        let below = match Below::read(repository, issue, triggered_at_ms, &self.config.github).await {
             Ok(below) => below,
             // What was written there may be what the work hangs on: better later than without.
             Err(failure) if failure.class == FailureClass::Transient => return Err(failure),
@@ -96,7 +102,7 @@ impl<'a> IssueTalk<'a> {
         let label = rules.filter(|_| !by_hand).map_or("", |rules| rules.trigger_label());
         let text = status(moment, &self.facts(), label);
         let text = self.reporter.redact(&text);
-        if let Err(problem) = comment.say(&text, self.still_held).await
+        if let Err(problem) = comment.say(&text, || (self.still_held)()).await
             && !self.complained.swap(true, Ordering::Relaxed)
         {
             self.reporter

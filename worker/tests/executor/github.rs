@@ -2,15 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use shared::{FailureClass, Outcome, config::RepositoryConfig, outcome::TestsSummary, task_log::LogStream};
+use shared::{
+    FailureClass, Outcome, config::RepositoryConfig, github::read_issue, outcome::TestsSummary,
+    task_log::LogStream,
+};
 use testkit::{
     faults::Fault,
     github::{LOGIN, TOKEN},
 };
-use worker::{
-    github::read_issue,
-    run::{Phase, RunEnd, StopReason},
-};
+use worker::run::{Phase, RunEnd, StopReason};
 
 use crate::{
     github_stage::{COMMENTS, GitHubStage},

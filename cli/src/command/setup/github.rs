@@ -7,7 +7,7 @@ use super::Check;
 const NAME: &str = "github";
 
 pub(super) async fn check(config: &Config) -> Check {
-    match worker::github::check_token(config).await {
+    match shared::github::check_token(config).await {
         Ok(Some(owner)) => Check::ok(NAME, format!("the token is {owner}'s at {}", config.github.base_url)),
         Ok(None) => Check::ok(NAME, "no token (GITHUB_TOKEN): repositories by path or git URL only"),
         Err(failure) if failure.class == FailureClass::Transient => {

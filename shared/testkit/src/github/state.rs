@@ -40,6 +40,8 @@ pub struct State {
     /// What the token's account may.
     pub can_push: bool,
     pub archived: bool,
+    /// Logins and what they may, as GitHub's `permission` has it.
+    pub permissions: Vec<(String, String)>,
     next_id: u64,
 }
 
@@ -52,6 +54,7 @@ impl Default for State {
             pulls: Vec::new(),
             can_push: true,
             archived: false,
+            permissions: Vec::new(),
             next_id: 100,
         }
     }
@@ -93,6 +96,22 @@ impl State {
             ("GET", [""]) => (200, self.repository()),
             ("GET", ["issues", "7"]) => (200, self.issue()),
             ("GET", ["issues", "7", "comments"]) => (200, page(&self.comments, asked, comment)),
+            ("GET", ["issues"]) => {
+                let since = asked.query("since").unwrap_or_default();
+                let issues = if since > NOW { Vec::new() } else { vec![self.issue()] };
+                (200, page(&issues, asked, Value::clone))
+            }
+            ("GET", ["issues", "comments"]) => {
+                let since = asked.query("since").unwrap_or_default();
+                let mut found = self.comments.clone();
+                found.retain(|comment| comment.at.as_str() >= since);
+                found.sort_by(|a, b| a.at.cmp(&b.at));
+                (200, page(&found, asked, comment))
+            }
+            ("GET", ["collaborators", login, "permission"]) => {
+                let found = self.permissions.iter().find(|(known, _)| known == login);
+                found.map_or(not_found, |(_, permission)| (200, json!({"permission": permission})))
+            }
             ("POST", ["issues", "7", "comments"]) => {
                 self.comment(LOGIN, "COLLABORATOR", &text("body"), NOW);
                 (201, self.comments.last().map(comment).unwrap_or_default())
@@ -103,6 +122,11 @@ impl State {
                     found.body = text("body");
                     (200, comment(found))
                 })
+            }
+            ("DELETE", ["issues", "comments", id]) => {
+                let before = self.comments.len();
+                self.comments.retain(|comment| comment.id.to_string() != *id);
+                if self.comments.len() < before { (204, Value::Null) } else { not_found }
             }
             ("GET", ["pulls"]) => {
                 let state = asked.query("state").unwrap_or("open");

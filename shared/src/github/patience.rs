@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use shared::retry::Backoff;
 use tokio::time::Instant;
 
 use super::error::ApiError;
+use crate::retry::Backoff;
 
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 
-/// The waits of one step of a run, bounded in all.
-pub(crate) struct Patience {
+/// The waits of one piece of work, bounded in all.
+pub struct Patience {
     until: Instant,
     failures: u32,
 }
 
 impl Patience {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub fn new(limit: Duration) -> Self {
         Self { until: Instant::now() + limit, failures: 0 }
     }
 
     /// Waits before the next try. `Err` gives the error back where no try can help, or none is left.
-    pub(super) async fn wait_after(&mut self, error: ApiError) -> Result<(), ApiError> {
+    pub async fn wait_after(&mut self, error: ApiError) -> Result<(), ApiError> {
         let pause = PAUSE.delay(self.failures).max(error.retry_after().unwrap_or_default());
         if !error.is_passing() || Instant::now() + pause > self.until {
             return Err(error);

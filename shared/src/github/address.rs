@@ -1,6 +1,6 @@
 //! Which server is meant.
 
-use shared::{Failure, config::GithubConfig};
+use crate::{Failure, config::GithubConfig};
 
 /// Where repositories are cloned from, without a slash at its end: as configured, else told from the API's address.
 pub(super) fn git_base(config: &GithubConfig) -> Result<String, Failure> {
@@ -22,7 +22,7 @@ pub(super) fn git_base(config: &GithubConfig) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use shared::config::Config;
+    use crate::config::Config;
 
     use super::*;
 

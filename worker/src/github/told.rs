@@ -1,15 +1,15 @@
-//! What stands below an issue.
+//! What an agent is told of what stands below its issue.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use shared::{config::GithubConfig, hidden_text::strip, task::cut};
-
-use super::{
-    Account, Own, Repository, api::PAGE_ENTRIES, error::ApiError, patience::Patience, status_comment::MARKER,
+use shared::{
+    Failure,
+    config::GithubConfig,
+    github::{
+        ApiError, CommentEntry as Entry, MARKER, Own, PREPARE_PATIENCE, Patience, Repository, StatusComment,
+    },
+    hidden_text::strip,
+    task::cut,
 };
-
-/// Pages that are read; an issue with more is a forum.
-const PAGES_MAX: usize = 20;
 
 /// Comments that an agent is told, the latest ones.
 const TOLD_MAX: usize = 40;
@@ -17,24 +17,6 @@ const TOLD_MAX: usize = 40;
 /// Of one comment that an agent is told, in bytes, and of all of them.
 const TOLD_BYTES_MAX: usize = 16 * 1024;
 const TOLD_BYTES_SUM_MAX: usize = 64 * 1024;
-
-/// A comment as the API has it.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Entry {
-    pub id: u64,
-    pub body: Option<String>,
-    pub user: Option<Account>,
-    author_association: Option<String>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-/// The comments of one issue, oldest first.
-pub(super) struct Listing {
-    pub entries: Vec<Entry>,
-    /// Whether these are all.
-    pub complete: bool,
-}
 
 /// A comment that an agent is told: of a trusted author, as it was at the trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,34 +26,39 @@ pub(crate) struct Comment {
     pub text: String,
 }
 
-impl Repository {
-    pub(super) async fn list_comments(
-        &self,
+/// An issue's comments as a run needs them.
+pub(crate) struct Below {
+    pub status: StatusComment,
+    /// What the agent is told.
+    pub told: Vec<Comment>,
+}
+
+impl Below {
+    /// Reads what stands below the issue. `triggered_at_ms`: as in the task.
+    pub(crate) async fn read(
+        repository: &Repository,
         issue: u64,
-        patience: &mut Patience,
-    ) -> Result<Listing, ApiError> {
-        let mut entries = Vec::new();
-        for page in 1..=PAGES_MAX {
-            let path = self.path(&format!("issues/{issue}/comments?per_page={PAGE_ENTRIES}&page={page}"));
-            let found: Vec<Entry> = self.github.api.read(&path, patience).await?;
-            let last = found.len() < PAGE_ENTRIES;
-            entries.extend(found);
-            if last {
-                return Ok(Listing { entries, complete: true });
-            }
-        }
-        Ok(Listing { entries, complete: false })
+        triggered_at_ms: Option<u64>,
+        config: &GithubConfig,
+    ) -> Result<Self, Failure> {
+        let read = async {
+            let mut patience = Patience::new(PREPARE_PATIENCE);
+            let own = repository.github().own(&mut patience).await?;
+            let listing = repository.comments(issue, &mut patience).await?;
+            let told = triggered_at_ms
+                .map_or_else(Vec::new, |at_ms| told(&listing.entries, at_ms, config, Some(own)));
+            let status = StatusComment::among(&listing, repository, issue, &mut patience).await?;
+            Ok(Self { status, told })
+        };
+        read.await.map_err(|error: ApiError| {
+            error.into_failure(&format!("cannot read the comments of issue #{issue}"))
+        })
     }
 }
 
 /// The comments that belong to the task: written and last edited by the time of the trigger, by people who are
 /// trusted, bots and ourselves excluded. What a reader of the page does not see is taken out.
-pub(super) fn told(
-    entries: &[Entry],
-    triggered_at_ms: u64,
-    config: &GithubConfig,
-    own: Option<&Own>,
-) -> Vec<Comment> {
+fn told(entries: &[Entry], triggered_at_ms: u64, config: &GithubConfig, own: Option<&Own>) -> Vec<Comment> {
     // GitHub's times are whole seconds.
     let by_then =
         |time: DateTime<Utc>| u64::try_from(time.timestamp()).is_ok_and(|s| s <= triggered_at_ms / 1_000);

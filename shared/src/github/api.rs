@@ -1,17 +1,21 @@
 //! One request to GitHub's REST API, judged, and never repeated unseen.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use chrono::DateTime;
+use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, Limited};
 use octocrab::Octocrab;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use shared::{Failure, config::GithubConfig, task::cut};
 use tokio::time::timeout;
 
-use super::{error::ApiError, patience::Patience};
+use super::{error::ApiError, rate::Rate};
+use crate::{Failure, config::GithubConfig, task::cut};
 
 /// Largest answer, in bytes: a hundred comments of the longest kind.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -22,21 +26,30 @@ const MESSAGE_BYTES_MAX: usize = 600;
 /// How long GitHub is left alone that names no time: what its documentation asks for.
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Entries of one page, the most that GitHub gives.
-pub(super) const PAGE_ENTRIES: usize = 100;
+const NOT_MODIFIED: u16 = 304;
 
-/// The API as one token sees it.
+/// The API of one server.
 pub(super) struct Api {
     crab: Octocrab,
     request_max: Duration,
+    rate: Mutex<Option<Rate>>,
 }
 
 /// What is asked for.
 #[derive(Clone, Copy)]
-enum Ask<'a> {
-    Get,
-    Post(&'a Value),
-    Patch(&'a Value),
+pub(super) struct Ask<'a> {
+    pub method: &'a Method,
+    /// With its query, from the API's root.
+    pub path: &'a str,
+    pub body: Option<&'a Value>,
+    /// Of an earlier answer, which is not to be sent again.
+    pub etag: Option<&'a str>,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(path: &'a str) -> Self {
+        Self { method: &Method::GET, path, body: None, etag: None }
+    }
 }
 
 /// An answer whose status is below 400.
@@ -47,6 +60,7 @@ pub(super) struct Answer {
     pub location: Option<String>,
     /// GitHub's own clock, in seconds since the Unix epoch.
     pub date_s: Option<i64>,
+    pub etag: Option<String>,
     body: Vec<u8>,
 }
 
@@ -60,53 +74,27 @@ struct Problem {
 
 impl Api {
     /// Call it on the runtime that requests will run on.
-    pub(super) fn new(config: &GithubConfig, token: &SecretString) -> Result<Self, Failure> {
+    pub(super) fn new(config: &GithubConfig) -> Result<Self, Failure> {
         let refuse = |error: octocrab::Error| {
             Failure::configuration(format!("github.base_url {}: {}", config.base_url, causes(&error)))
         };
         let builder = Octocrab::builder().base_uri(config.base_url.as_str()).map_err(refuse)?;
-        let crab = builder.personal_token(token.clone()).build().map_err(refuse)?;
-        Ok(Self { crab, request_max: Duration::from_millis(config.timeout_ms) })
+        let crab = builder.build().map_err(refuse)?;
+        Ok(Self { crab, request_max: Duration::from_millis(config.timeout_ms), rate: Mutex::default() })
     }
 
-    /// Reads, again and again for as long as patience lasts. A redirect is an error.
-    pub(super) async fn read<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        patience: &mut Patience,
-    ) -> Result<T, ApiError> {
-        self.get(path, patience).await?.decode()
+    /// What the last answer that told it said.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        *self.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Api::read`], and hands redirects out.
-    pub(super) async fn get(&self, path: &str, patience: &mut Patience) -> Result<Answer, ApiError> {
-        loop {
-            match self.once("GET", path, Ask::Get).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => patience.wait_after(error).await?,
-            }
-        }
-    }
-
-    /// Creates, in one try. After an error that passes, nobody knows whether it was done: look before the next.
-    pub(super) async fn create<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ApiError> {
-        self.once("POST", path, Ask::Post(body)).await?.decode()
-    }
-
-    /// Changes, in one try.
-    pub(super) async fn change<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ApiError> {
-        self.once("PATCH", path, Ask::Patch(body)).await?.decode()
-    }
-
-    async fn once(&self, method: &str, path: &str, ask: Ask<'_>) -> Result<Answer, ApiError> {
-        let request = format!("{method} {}", path.split('?').next().unwrap_or(path));
+    /// Asks once.
+    pub(super) async fn ask(&self, ask: Ask<'_>, bearer: &SecretString) -> Result<Answer, ApiError> {
+        let request = format!("{} {}", ask.method, ask.path.split('?').next().unwrap_or(ask.path));
         let no_answer = |detail: String| ApiError::NoAnswer { request: request.clone(), detail };
+        let sent = wire(ask, bearer).map_err(|error| no_answer(error.to_string()))?;
         let exchange = async {
-            let response = match ask {
-                Ask::Get => self.crab._get(path).await,
-                Ask::Post(body) => self.crab._post(path, Some(body)).await,
-                Ask::Patch(body) => self.crab._patch(path, Some(body)).await,
-            };
+            let response = self.crab.execute(sent).await;
             let (parts, body) = response.map_err(|error| no_answer(causes(&error)))?.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| no_answer(format!("the answer broke off: {error}")))?;
@@ -115,44 +103,79 @@ impl Api {
         let (parts, body) = timeout(self.request_max, exchange)
             .await
             .map_err(|_| no_answer(format!("no answer within {} ms", self.request_max.as_millis())))??;
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(rate) = Rate::read(&parts.headers) {
+            *self.rate.lock().unwrap_or_else(PoisonError::into_inner) = Some(rate);
+        }
         let status = parts.status.as_u16();
         if status >= 400 {
-            return Err(judge(request, status, &body, header));
+            return Err(judge(request, status, &body, &parts.headers));
         }
-        let date = header("date").and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+        let date = text(&parts.headers, "date").and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         Ok(Answer {
             request,
             status,
-            location: header("location").map(str::to_owned),
+            location: text(&parts.headers, "location").map(str::to_owned),
             date_s: date.map(|date| date.timestamp()),
+            etag: text(&parts.headers, "etag").map(str::to_owned),
             body,
         })
     }
 }
 
+fn wire(ask: Ask<'_>, bearer: &SecretString) -> Result<Request<String>, http::Error> {
+    let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret()))?;
+    authorization.set_sensitive(true);
+    let mut request = Request::builder()
+        .method(ask.method)
+        .uri(ask.path)
+        .header(header::AUTHORIZATION, authorization)
+        .header(header::ACCEPT, "application/vnd.github+json");
+    if let Some(etag) = ask.etag {
+        request = request.header(header::IF_NONE_MATCH, etag);
+    }
+    match ask.body {
+        Some(body) => {
+            request.header(header::CONTENT_TYPE, "application/json; charset=utf-8").body(body.to_string())
+        }
+        None => request.body(String::new()),
+    }
+}
+
 impl Answer {
     pub(super) fn is_redirect(&self) -> bool {
-        self.status >= 300
+        self.status >= 300 && self.status != NOT_MODIFIED
     }
 
-    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+    /// Whether what the etag stands for is still what there is.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.status == NOT_MODIFIED
+    }
+
+    /// `Ok` for an answer that says done, whatever else it says.
+    pub(super) fn settled(&self) -> Result<(), ApiError> {
         let request = self.request.clone();
         if self.is_redirect() {
             let message = format!("moved to {}", self.location.as_deref().unwrap_or("an unknown place"));
             return Err(ApiError::Refused { request, status: self.status, message });
         }
-        serde_json::from_slice(&self.body)
-            .map_err(|error| ApiError::Unreadable { request, detail: error.to_string() })
+        Ok(())
+    }
+
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        self.settled()?;
+        serde_json::from_slice(&self.body).map_err(|error| ApiError::Unreadable {
+            request: self.request.clone(),
+            detail: error.to_string(),
+        })
     }
 }
 
-fn judge<'h>(
-    request: String,
-    status: u16,
-    body: &[u8],
-    header: impl Fn(&str) -> Option<&'h str>,
-) -> ApiError {
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn judge(request: String, status: u16, body: &[u8], headers: &HeaderMap) -> ApiError {
+    let header = |name: &'static str| text(headers, name);
     let problem = serde_json::from_slice::<Problem>(body).ok();
     let message = problem.as_ref().map_or("", |problem| problem.message.as_str());
     let spent = header("x-ratelimit-remaining") == Some("0");
@@ -171,7 +194,7 @@ fn judge<'h>(
             };
         }
     }
-    let number = |name: &str| header(name).and_then(|value| value.trim().parse::<u64>().ok());
+    let number = |name| header(name).and_then(|value| value.trim().parse::<u64>().ok());
     let reset = number("x-ratelimit-reset").filter(|_| spent).map(|at_s| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Duration::from_secs(at_s).saturating_sub(now)

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use shared::{Failure, FailureClass};
+use crate::{Failure, FailureClass};
 
 /// A request that was not answered as it should have been. `request` is its method and path.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum ApiError {
+pub enum ApiError {
     /// Nobody knows whether it was carried out.
     #[error("{request}: {detail}")]
     NoAnswer { request: String, detail: String },
@@ -23,7 +23,7 @@ pub(super) enum ApiError {
 
 impl ApiError {
     /// Whether the same request may succeed later. A write that is to be repeated must be looked for first.
-    pub(super) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Self::NoAnswer { .. } | Self::Server { .. } | Self::Limited { .. } => true,
             Self::Refused { .. } | Self::Unreadable { .. } => false,
@@ -31,14 +31,14 @@ impl ApiError {
     }
 
     /// How long GitHub asked to be left alone.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Limited { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
 
-    pub(super) fn status(&self) -> Option<u16> {
+    pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } | Self::Server { status, .. } => Some(*status),
             _ => None,
@@ -46,7 +46,7 @@ impl ApiError {
     }
 
     /// The failure of `doing`, such as "cannot read octo/cat".
-    pub(super) fn into_failure(self, doing: &str) -> Failure {
+    pub fn into_failure(self, doing: &str) -> Failure {
         let class = if self.is_passing() {
             FailureClass::Transient
         } else if self.status() == Some(422) {

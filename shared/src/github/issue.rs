@@ -3,14 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, de::IgnoredAny};
-use shared::{
+
+use super::{Account, GitHub, PREPARE_PATIENCE, api::Ask, patience::Patience};
+use crate::{
     Failure,
     config::Config,
     hidden_text::{strip, strip_line},
     task::{BODY_BYTES_MAX, TITLE_BYTES_MAX, cut},
 };
-
-use super::{Account, GitHub, PREPARE_PATIENCE, patience::Patience};
 
 /// Labels that are kept, and bytes of each. GitHub allows 100 an issue, of 50 characters.
 const LABELS_MAX: usize = 100;
@@ -68,11 +68,11 @@ pub async fn read_issue(
     let asked =
         format!("{owner}/{name}").parse().map_err(|error| Failure::configuration(format!("{error}")))?;
     config.repository_entry(&asked).map_err(|error| Failure::configuration(error.to_string()))?;
-    let github = GitHub::connect(&config.github)?.ok_or_else(|| GitHub::missing(&asked))?;
-    let repository = github.repository(owner, name, config).await?;
-    let doing = format!("cannot read issue #{number} of {}", repository.name);
+    let github = GitHub::open(&config.github)?.ok_or_else(|| GitHub::missing(&asked))?;
+    let repository = github.find_repository(owner, name, config).await?;
+    let doing = format!("cannot read issue #{number} of {}", repository.name());
     let mut patience = Patience::new(PREPARE_PATIENCE);
-    let answer = github.api.get(&repository.path(&format!("issues/{number}")), &mut patience).await;
+    let answer = github.get(Ask::get(&repository.path(&format!("issues/{number}"))), &mut patience).await;
     let answer = answer.map_err(|error| error.into_failure(&doing))?;
     let entry: Entry = answer.decode().map_err(|error| error.into_failure(&doing))?;
     if entry.pull_request.is_some() {
@@ -94,7 +94,7 @@ pub async fn read_issue(
         is_open: entry.state.as_deref() != Some("closed"),
         url: entry.html_url,
         as_of_ms: answer.date_s.and_then(|s| u64::try_from(s).ok()).map_or_else(now_ms, |s| s * 1_000),
-        repository: repository.name.to_string(),
+        repository: repository.name().to_string(),
     })
 }
 

@@ -1,0 +1,177 @@
+//! GitHub's REST API as ingesters and workers use it: repositories, issues and their comments, permissions, and one
+//! status comment an issue.
+//!
+//! Reads are repeated while they may succeed ([`Patience`]). A write is tried once; before it is tried again, what
+//! is there is looked at.
+
+mod address;
+mod api;
+mod authentication;
+mod changes;
+mod comments;
+mod error;
+mod issue;
+mod patience;
+mod permission;
+mod rate;
+mod repository;
+mod status_comment;
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::sync::OnceCell;
+
+use self::{
+    api::{Answer, Api, Ask},
+    authentication::Credentials,
+};
+pub use self::{
+    changes::Changes,
+    comments::{CommentEntry, CommentListing},
+    error::ApiError,
+    issue::{IssueSnapshot, read_issue},
+    patience::Patience,
+    permission::Permission,
+    rate::Rate,
+    repository::Repository,
+    status_comment::{MARKER, StatusComment},
+};
+use crate::{
+    Failure, RepositoryName,
+    config::{Config, GithubConfig, given},
+};
+
+/// How long whoever prepares something waits for GitHub.
+pub const PREPARE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a check of the token waits for GitHub.
+const CHECK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Entries of one page, the most that GitHub gives.
+pub const PAGE_ENTRIES: usize = 100;
+
+/// The server and what lets us in. Lives as long as the runtime it was made on.
+pub struct GitHub {
+    api: Api,
+    credentials: Credentials,
+    git_base_url: String,
+    config: GithubConfig,
+    own: OnceCell<Own>,
+}
+
+/// Who we are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Own {
+    Login(String),
+    /// An app's installation, which GitHub does not tell its name.
+    SomeApp,
+}
+
+/// Whoever opened, wrote or is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Account {
+    pub login: String,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+impl Account {
+    pub fn is_bot(&self) -> bool {
+        self.kind.as_deref() == Some("Bot") || self.login.ends_with("[bot]")
+    }
+}
+
+/// Whose the configured token is: a login, or `an app` for an installation's. `Ok(None)` where none is configured.
+///
+/// # Errors
+/// Configuration: it is not accepted, or `github.base_url` is wrong. Transient: GitHub does not answer.
+pub async fn check_token(config: &Config) -> Result<Option<String>, Failure> {
+    let Some(github) = GitHub::open(&config.github)? else { return Ok(None) };
+    let own = github.ask_own(&mut Patience::new(CHECK_PATIENCE)).await;
+    match own.map_err(|error| error.into_failure("cannot ask GitHub whose the token is"))? {
+        Own::Login(login) => Ok(Some(login)),
+        Own::SomeApp => Ok(Some("an app".to_owned())),
+    }
+}
+
+impl GitHub {
+    /// `Ok(None)` where no credentials are configured. Nothing is asked yet. Call it on the runtime that requests
+    /// will run on.
+    ///
+    /// # Errors
+    /// Configuration: `github.base_url` or `github.git_base_url` cannot be used.
+    pub fn open(config: &GithubConfig) -> Result<Option<Arc<Self>>, Failure> {
+        let Some(token) = given(&config.token).map(str::trim) else { return Ok(None) };
+        Ok(Some(Arc::new(Self {
+            api: Api::new(config)?,
+            credentials: Credentials::Token(SecretString::from(token)),
+            git_base_url: address::git_base(config)?,
+            config: config.clone(),
+            own: OnceCell::new(),
+        })))
+    }
+
+    /// What a task says that names a repository on GitHub where no token is configured.
+    pub fn missing(repository: &RepositoryName) -> Failure {
+        Failure::configuration(format!(
+            "{repository} is on GitHub, and there is no token for it: set GITHUB_TOKEN (github.token; \
+             docs/github.md lists its permissions), or give the repository a [[repository]] entry with a url"
+        ))
+    }
+
+    /// What the last answer said is left of the rate limit.
+    pub fn rate(&self) -> Option<Rate> {
+        self.api.rate()
+    }
+
+    /// Where git clones from and pushes to, without a slash at its end.
+    pub fn git_base_url(&self) -> &str {
+        &self.git_base_url
+    }
+
+    /// Whose comments are ours. Asked once; a failure is asked again next time.
+    pub async fn own(&self, patience: &mut Patience) -> Result<&Own, ApiError> {
+        let named = &self.config.own_login;
+        if named.is_empty() {
+            return self.own.get_or_try_init(|| self.ask_own(patience)).await;
+        }
+        Ok(self.own.get_or_init(|| async { Own::Login(named.clone()) }).await)
+    }
+
+    async fn ask_own(&self, patience: &mut Patience) -> Result<Own, ApiError> {
+        match self.read::<Account>("/user", patience).await {
+            Ok(account) => Ok(Own::Login(account.login)),
+            Err(error) if error.status() == Some(403) => Ok(Own::SomeApp),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str, patience: &mut Patience) -> Result<T, ApiError> {
+        self.get(Ask::get(path), patience).await?.decode()
+    }
+
+    /// Asks again and again for as long as patience lasts, and hands redirects out.
+    async fn get(&self, ask: Ask<'_>, patience: &mut Patience) -> Result<Answer, ApiError> {
+        loop {
+            match self.once(ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => patience.wait_after(error).await?,
+            }
+        }
+    }
+
+    async fn once(&self, ask: Ask<'_>) -> Result<Answer, ApiError> {
+        self.api.ask(ask, &self.credentials.bearer().await?).await
+    }
+}
+
+impl Own {
+    pub fn wrote(&self, author: Option<&Account>) -> bool {
+        author.is_some_and(|author| match self {
+            Self::Login(login) => author.login.eq_ignore_ascii_case(login),
+            Self::SomeApp => author.is_bot(),
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! The client of GitHub's API, against a server that answers as a test says.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use shared::{
+    config::Config,
+    github::{Changes, GitHub, MARKER, Patience, Permission, Repository, StatusComment},
+};
+use testkit::{
+    GitRemote, TestGitHub,
+    faults::Fault,
+    github::{LOGIN, TOKEN},
+};
+
+const COMMENTS: &str = "/issues/7/comments";
+const OLD: &str = "2024-12-08T09:00:00Z";
+
+struct Stage {
+    server: TestGitHub,
+    github: Arc<GitHub>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let server = TestGitHub::start(GitRemote::with_files(&[("a", "a")]).unwrap()).await.unwrap();
+        let mut config = Config::defaults().unwrap().github;
+        config.token = TOKEN.to_owned().into();
+        (config.base_url, config.git_base_url) = (server.api_url(), server.git_url());
+        config.timeout_ms = 2_000;
+        let github = GitHub::open(&config).unwrap().unwrap();
+        Self { server, github }
+    }
+
+    fn repository(&self) -> Repository {
+        self.github.repository(&"octo/cat".parse().unwrap()).unwrap()
+    }
+
+    async fn say(&self, text: &str) -> Result<(), String> {
+        StatusComment::of(&self.repository(), 7).say(text, || async { true }).await
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        self.server.state().comments.iter().map(|comment| comment.body.clone()).collect()
+    }
+}
+
+fn patience() -> Patience {
+    Patience::new(Duration::from_secs(20))
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_permission_is_what_github_says_and_nothing_for_somebody_unknown() {
+    let stage = Stage::new().await;
+    for (login, permission) in [("ann", "admin"), ("bob", "write"), ("ci%5Bbot%5D", "read"), ("eve", "odd")] {
+        stage.server.state().permissions.push((login.to_owned(), permission.to_owned()));
+    }
+    let repository = stage.repository();
+    for (login, permission) in [
+        ("ann", Permission::Admin),
+        ("bob", Permission::Write),
+        ("ci[bot]", Permission::Read),
+        ("eve", Permission::None),
+        ("nobody", Permission::None),
+        ("../../user", Permission::None),
+        ("", Permission::None),
+    ] {
+        assert_eq!(repository.permission(login, &mut patience()).await.unwrap(), permission, "{login}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_changed_is_listed_since_a_time_and_not_sent_again_while_nothing_has() {
+    let stage = Stage::new().await;
+    for n in 0..150 {
+        stage.server.state().comment(
+            "ann",
+            "OWNER",
+            &format!("n{n}"),
+            &format!("2024-12-08T09:{:02}:{:02}Z", n / 60, n % 60),
+        );
+    }
+    let repository = stage.repository();
+    let all = repository.changed_comments::<Value>(time(OLD), None, &mut patience()).await.unwrap();
+    let Changes::Found { entries, etag: None, complete: true } = all else { panic!("{all:#?}") };
+    assert_eq!((entries.len(), &entries[149]["body"]), (150, &Value::from("n149")));
+
+    let late = time("2024-12-08T09:02:20Z");
+    let some = repository.changed_comments::<Value>(late, None, &mut patience()).await.unwrap();
+    let Changes::Found { entries, etag: Some(etag), complete: true } = some else { panic!("{some:#?}") };
+    assert_eq!(entries.len(), 10);
+    let again = repository.changed_comments::<Value>(late, Some(&etag), &mut patience()).await.unwrap();
+    assert_eq!(again, Changes::NotModified);
+    stage.server.state().comments[149].body = "edited".to_owned();
+    let edited = repository.changed_comments::<Value>(late, Some(&etag), &mut patience()).await.unwrap();
+    assert!(matches!(edited, Changes::Found { .. }), "{edited:#?}");
+
+    let issues = repository.changed_issues::<Value>(late, None, &mut patience()).await.unwrap();
+    let Changes::Found { entries, .. } = issues else { panic!("{issues:#?}") };
+    assert_eq!(entries[0]["number"], 7);
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_rate_limit_is_known_after_an_answer() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.github.rate(), None);
+    stage.repository().comments(7, &mut patience()).await.unwrap();
+    let rate = stage.github.rate().unwrap();
+    assert_eq!((rate.limit, rate.remaining, rate.reset_s), (5_000, 4_999, 1_893_456_000));
+}
+
+#[tokio::test]
+async fn however_many_write_a_first_status_at_once_one_comment_is_left() {
+    let stage = Stage::new().await;
+    let texts: Vec<String> = (0..6).map(|n| format!("n{n}")).collect();
+    let said = futures_util::future::join_all(texts.iter().map(|text| stage.say(text))).await;
+    assert!(said.iter().all(Result::is_ok), "{said:?}");
+    stage.say("last").await.unwrap();
+    assert_eq!(stage.bodies(), [format!("{MARKER}\nlast")]);
+}
+
+#[tokio::test]
+async fn a_second_status_comment_that_a_crash_has_left_is_removed_and_anybody_elses_is_not() {
+    let stage = Stage::new().await;
+    for (author, text) in [(LOGIN, "first"), ("eve", "forged"), (LOGIN, "second")] {
+        stage.server.state().comment(author, "MEMBER", &format!("{MARKER}\n{text}"), OLD);
+    }
+    stage.say("now").await.unwrap();
+    assert_eq!(stage.bodies(), [format!("{MARKER}\nnow"), format!("{MARKER}\nforged")]);
+}
+
+#[tokio::test]
+async fn a_status_comment_that_somebody_deletes_is_made_anew() {
+    let stage = Stage::new().await;
+    let comment = StatusComment::of(&stage.repository(), 7);
+    comment.say("one", || async { true }).await.unwrap();
+    stage.server.state().comments.clear();
+    comment.say("two", || async { true }).await.unwrap();
+    assert_eq!(stage.bodies(), [format!("{MARKER}\ntwo")]);
+}
+
+#[tokio::test]
+async fn whoever_may_not_write_any_more_writes_nothing() {
+    let stage = Stage::new().await;
+    let comment = StatusComment::of(&stage.repository(), 7);
+    assert!(comment.say("one", || async { false }).await.is_err());
+    assert!(stage.bodies().is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_one_status_comment() {
+    for fault in [Fault::AnswerLost, Fault::Closed, Fault::Status(500)] {
+        let stage = Stage::new().await;
+        stage.server.faults().add(&format!("POST /api/v3/repos/octo/cat{COMMENTS}"), fault);
+        stage.say("one").await.unwrap();
+        assert_eq!(stage.bodies(), [format!("{MARKER}\none")], "{fault:?}");
+    }
+}
