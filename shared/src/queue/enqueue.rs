@@ -101,6 +101,7 @@ impl Queue {
         }
         self.enqueue(spec).await?;
         self.issue_take(&key, &spec.id, None, 0).await?;
+        self.free_of_settled(&key, &spec.id).await?;
         self.remember_delivery(delivery, &spec.id).await?;
         Ok(IssueEnqueued::Created)
     }
@@ -115,6 +116,7 @@ impl Queue {
             let Some(Named { task: other, .. }) =
                 self.issue_take(&key, &spec.id, expected.as_ref(), 0).await?
             else {
+                self.free_of_settled(&key, &spec.id).await?;
                 return Ok(None);
             };
             match self.task(&other).await? {
@@ -124,6 +126,15 @@ impl Queue {
                 _ => expected = Some(other),
             }
         }
+    }
+
+    /// Frees an issue of a task that ended before its key was made lasting: whoever did that slept in between, and
+    /// the settlement has freed the issue for the last time.
+    async fn free_of_settled(&self, key: &str, id: &TaskId) -> Result<(), QueueError> {
+        if self.task(id).await?.is_none_or(|record| record.status.is_settled()) {
+            self.inner.scripts.issue_free.call::<u64>(&self.inner.connections, key, &[id.as_str()]).await?;
+        }
+        Ok(())
     }
 
     async fn admit(&self, spec: &TaskSpec, script: &NamedScript) -> Result<Enqueued, QueueError> {

@@ -89,3 +89,17 @@ async fn an_outbox_entry_left_by_a_crash_is_carried_out_by_a_sweep() {
     assert!(s.redis::<i64>("TTL $:task:a") > 0);
     assert_eq!(s.redis::<u64>("XLEN $:{backend}:outbox"), 0);
 }
+
+#[tokio::test]
+async fn late_words_about_a_task_that_ended_do_not_keep_its_issue() {
+    let s = Setting::new();
+    s.queue.enqueue_issue(&issue("a"), None).await.unwrap();
+    let lease = s.claimed(&holder("w1")).await.lease;
+    s.queue.complete(&lease, &Outcome::NoChange { answer: String::new() }).await.unwrap();
+    // A worker that froze right after its claim, and an ingester that froze right after it enqueued.
+    assert_eq!(s.queue.owns_issue(&issue("a")).await.unwrap(), None);
+    assert_eq!(s.redis::<u64>("EXISTS $:issue:octo/cat#7"), 0);
+    s.queue.enqueue_issue(&issue("a"), None).await.unwrap();
+    assert_eq!(s.redis::<u64>("EXISTS $:issue:octo/cat#7"), 0);
+    s.audit().assert_settled();
+}
