@@ -18,6 +18,8 @@ mod loss;
 mod outage;
 #[path = "queue/repair.rs"]
 mod repair;
+#[path = "queue/scale.rs"]
+mod scale;
 #[path = "queue/setting.rs"]
 mod setting;
 #[path = "queue/tls.rs"]

@@ -8,6 +8,7 @@ pub mod github;
 pub mod http_client;
 pub mod http_server;
 pub mod messages_api;
+pub mod queue_clock;
 pub mod redis_server;
 
 pub use git::GitRemote;

@@ -179,6 +179,33 @@ async fn a_clock_that_was_set_back_neither_stops_recovery_nor_takes_living_tasks
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_forward_takes_nothing_from_the_living_and_keeps_nothing_of_the_dead() {
+    let s = Setting::with(|q| (q.lease_ms, q.sweep_ms) = (60_000, 2_000));
+    for id in ["living", "dead"] {
+        s.enqueued(id).await;
+    }
+    let living = [s.claimed(&holder("w1")).await.lease];
+    s.claimed(&holder("w2")).await;
+    s.queue.sweep(&backend()).await.unwrap();
+    s.pass(Duration::from_secs(3_600));
+    let Swept::Done { lost, .. } = s.queue.sweep(&backend()).await.unwrap() else { panic!("due") };
+    assert_eq!(lost, 0, "every lease ran out an hour ago, and nobody was asked yet");
+    // The living renew, the fleet sweeps; the dead have a lease of grace and no more.
+    let mut lost = 0;
+    for _ in 0..50 {
+        assert_eq!(s.queue.renew(&living).await.unwrap(), [Renewal::Held]);
+        s.pass(Duration::from_secs(2));
+        if let Swept::Done { lost: now, .. } = s.queue.sweep(&backend()).await.unwrap() {
+            lost += now;
+        }
+    }
+    assert_eq!(lost, 1);
+    assert_eq!(s.claimed(&holder("w3")).await.lease.id.as_str(), "dead");
+    assert_eq!(lost_of(&s, &living[0].id).await, 0);
+    s.audit().assert_sound();
+}
+
+#[tokio::test]
 async fn a_claim_whose_answer_was_lost_is_found_again() {
     let s = Setting::new();
     for id in ["a", "b"] {

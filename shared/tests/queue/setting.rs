@@ -1,8 +1,11 @@
 //! What every test here starts from.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use redis::FromRedisValue;
@@ -14,6 +17,7 @@ use shared::{
 use testkit::{
     RedisServer,
     audit::{Audit, Limits},
+    queue_clock,
 };
 
 /// A lease short enough to wait for; half of it is long enough for a busy machine not to make a gap of sweeps.
@@ -26,6 +30,8 @@ static PREFIXES: AtomicU32 = AtomicU32::new(0);
 pub struct Setting {
     pub queue: Queue,
     pub prefix: String,
+    /// A server of its own, where the shared one would be kept busy for too long.
+    own: Option<RedisServer>,
 }
 
 fn server() -> &'static RedisServer {
@@ -40,21 +46,47 @@ impl Setting {
     /// With other settings than the defaults and the short lease.
     pub fn with(change: impl FnOnce(&mut QueueConfig)) -> Self {
         let prefix = format!("t{}", PREFIXES.fetch_add(1, Ordering::Relaxed));
-        Self { queue: queue_at(&server().url(), &prefix, change), prefix }
+        Self { queue: queue_at(&server().url(), &prefix, change), prefix, own: None }
+    }
+
+    /// On a server of its own, which keeps nothing on disk.
+    pub fn alone(change: impl FnOnce(&mut QueueConfig)) -> Self {
+        let own = RedisServer::start_with(&["--appendonly", "no"]).expect("redis-server starts");
+        Self { queue: queue_at(&own.url(), "ccc", change), prefix: "ccc".to_owned(), own: Some(own) }
+    }
+
+    fn server(&self) -> &RedisServer {
+        self.own.as_ref().unwrap_or_else(|| server())
+    }
+
+    /// A script with `backend`'s base as its key.
+    pub fn script<T: FromRedisValue>(&self, text: &str, args: &[String]) -> T {
+        let mut connection = self.server().connection().expect("a connection");
+        let script = redis::Script::new(text);
+        let mut call = script.key(format!("{}:{{backend}}:", self.prefix));
+        call.arg(args).invoke(&mut connection).expect("the script runs")
+    }
+
+    /// Lets so much time pass for `backend`, as its scripts see it.
+    pub fn pass(&self, time: Duration) {
+        let mut connection = self.server().connection().expect("a connection");
+        queue_clock::pass(&mut connection, &self.prefix, "backend", time.as_millis() as i64).expect("moved");
     }
 
     /// One raw command; `$` in a word stands for the prefix.
     pub fn redis<T: FromRedisValue>(&self, words: &str) -> T {
         let words: Vec<String> = words.split(' ').map(|word| word.replace('$', &self.prefix)).collect();
-        server().command(&words.iter().map(String::as_str).collect::<Vec<_>>()).expect("the command runs")
+        self.server()
+            .command(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            .expect("the command runs")
     }
 
     /// Every key of this test with its value and its life in ms.
     pub fn dump(&self) -> Vec<(String, Vec<u8>, i64)> {
         let keys: Vec<String> = self.redis("KEYS $:*");
         let of = |key: String| {
-            let value = server().command(&["DUMP", &key]).expect("the key is there");
-            let life_ms: i64 = server().command(&["PTTL", &key]).expect("the key is there");
+            let value = self.server().command(&["DUMP", &key]).expect("the key is there");
+            let life_ms: i64 = self.server().command(&["PTTL", &key]).expect("the key is there");
             (key, value, life_ms.max(0))
         };
         keys.into_iter().map(of).collect()
@@ -62,7 +94,7 @@ impl Setting {
 
     /// Makes everything as it was when `dump` was made.
     pub fn restore(&self, dump: &[(String, Vec<u8>, i64)]) {
-        let mut connection = server().connection().expect("a connection");
+        let mut connection = self.server().connection().expect("a connection");
         let mut pipe = redis::pipe();
         for key in self.redis::<Vec<String>>("KEYS $:*") {
             pipe.cmd("DEL").arg(key);
@@ -104,7 +136,7 @@ impl Setting {
             events_count_max: settings.events_count_max as usize,
             log_lines_max: settings.log_lines_max as usize,
         };
-        testkit::audit::audit(server(), &self.prefix, &limits).expect("the audit reads everything")
+        testkit::audit::audit(self.server(), &self.prefix, &limits).expect("the audit reads everything")
     }
 
     /// No lease, stream entry, returned, delayed or held task is left, and no effect is due.

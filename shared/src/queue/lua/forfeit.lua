@@ -6,10 +6,24 @@ local node, incarnation, lost_max = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local TASKS_MAX = 1000
 local ms = now()
 local returned, poisoned = 0, 0
-for _, id in ipairs(redis.call('ZRANGE', LEASES, 0, TASKS_MAX - 1)) do
+
+local function forfeit(id)
   local r = read(id)
   if r.status == 'active' and r.worker == node and r.incarnation ~= incarnation then
     if lose(id, r, ms, lost_max, true) == 'pending' then returned = returned + 1 else poisoned = poisoned + 1 end
   end
 end
+
+-- By what is pending at the node, not by the leases: others may hold any number of those.
+for _, priority in ipairs({ 'high', 'medium', 'low' }) do
+  local stream = TASKS .. priority
+  local pending = redis.pcall('XPENDING', stream, 'workers', '-', '+', int(TASKS_MAX), node)
+  for _, item in ipairs(pending) do
+    local found = redis.call('XRANGE', stream, item[1], item[1])[1]
+    if found then forfeit(found[2][2]) end
+  end
+end
+local direct = redis.call('SMEMBERS', DIRECT)
+table.sort(direct)
+for _, id in ipairs(direct) do forfeit(id) end
 return { returned, poisoned }
