@@ -253,6 +253,12 @@ pub struct SandboxConfig {
 pub struct TestConfig {
     pub command: String,
     pub timeout_ms: u64,
+    /// Run the tests before the agent, too, so that what was red before is told apart.
+    pub baseline: bool,
+    /// Whether the tests reach the network; their setup always does.
+    pub network: bool,
+    /// What a repository's setup has fetched is kept for its next task up to this size; 0 keeps nothing.
+    pub cache_bytes_max: u64,
     /// Agent runs per attempt: the first, then one for each red test run.
     pub rounds_max: u32,
 }

@@ -42,6 +42,8 @@ pub struct Executor {
     github: Option<Arc<GitHub>>,
     workspaces: PathBuf,
     mirrors: PathBuf,
+    /// What the setups of repositories have fetched.
+    caches: PathBuf,
 }
 
 impl Executor {
@@ -67,7 +69,7 @@ impl Executor {
                 Failure::configuration(format!("the worker cannot protect its memory: {errno}"))
             })?;
         }
-        let (workspaces, mirrors) = work_dirs(config, state_dir, sandbox.owner())?;
+        let [workspaces, mirrors, caches] = work_dirs(config, state_dir, sandbox.owner())?;
         let swept = sweep(&workspaces, &nursery).await;
         match swept {
             Ok(0) => {}
@@ -86,6 +88,7 @@ impl Executor {
             github,
             workspaces,
             mirrors,
+            caches,
         };
         executor.agent_version = executor.ask_version().await?;
         if let Some(complaint) = executor.agent_version.as_deref().and_then(complaint_about) {
@@ -140,6 +143,7 @@ impl Executor {
             sandbox: &self.sandbox,
             agent: &self.agent,
             mirrors: &self.mirrors,
+            caches: &self.caches,
             git: &git,
             nursery: &nursery,
             workspace: &workspace,
@@ -199,6 +203,7 @@ impl Executor {
             workspace: &workspace,
             mirror: None,
             out: false,
+            network: true,
             files,
             env: Vec::new(),
             argv,
@@ -232,12 +237,8 @@ fn latest(stop: &watch::Receiver<Option<StopReason>>) -> StopReason {
     stop.borrow().clone().unwrap_or(StopReason::Shutdown)
 }
 
-/// Workspaces and mirrors. Another user must be able to walk down to both, and to list neither.
-fn work_dirs(
-    config: &Config,
-    state_dir: &StateDir,
-    owner: Option<Owner>,
-) -> Result<(PathBuf, PathBuf), Failure> {
+/// Workspaces, mirrors and caches. Another user must be able to walk down to the first two, and to list neither.
+fn work_dirs(config: &Config, state_dir: &StateDir, owner: Option<Owner>) -> Result<[PathBuf; 3], Failure> {
     let root = &config.workspace.root;
     let configured = !root.as_os_str().is_empty();
     let root = match owner {
@@ -249,9 +250,9 @@ fn work_dirs(
             Path::new(SYSTEM_STATE).join(hex::encode(&digest[..8]))
         }
     };
-    let dirs = (root.join("workspaces"), root.join("mirrors"));
-    let mode = if owner.is_some() { 0o711 } else { 0o700 };
-    for dir in [&dirs.0, &dirs.1] {
+    let dirs = ["workspaces", "mirrors", "caches"].map(|name| root.join(name));
+    for dir in &dirs {
+        let mode = if owner.is_some() && !dir.ends_with("caches") { 0o711 } else { 0o700 };
         make_dirs(dir, mode).map_err(|error| {
             Failure::configuration(format!(
                 "cannot make {}: {error}; set workspace.root to a directory that can be written",
@@ -260,11 +261,11 @@ fn work_dirs(
         })?;
     }
     match owner {
-        Some(owner) if !owner.reaches(&dirs.0.join("any")) => Err(Failure::configuration(format!(
+        Some(owner) if !owner.reaches(&dirs[0].join("any")) => Err(Failure::configuration(format!(
             "the user that agents run as (uid {}) cannot reach {}; let others walk through the directories \
              above it (chmod o+x) or set workspace.root to another",
             owner.uid,
-            dirs.0.display()
+            dirs[0].display()
         ))),
         _ => Ok(dirs),
     }

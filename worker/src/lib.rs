@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod executor;
+mod guidance;
 pub mod host;
 pub mod run;
 pub mod supervise;
@@ -11,6 +12,7 @@ mod agent;
 mod boot_clock;
 mod bounded_read;
 mod branch;
+mod cache;
 mod child;
 mod credentials;
 mod git;

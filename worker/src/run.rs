@@ -7,6 +7,7 @@ mod agent_round;
 mod attempt;
 mod commit_message;
 mod delivery;
+mod groundwork;
 mod issue_talk;
 mod reporter;
 

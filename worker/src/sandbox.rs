@@ -47,6 +47,8 @@ pub(crate) struct Confined<'a> {
     pub mirror: Option<&'a Path>,
     /// Whether `out` can be written.
     pub out: bool,
+    /// Whether it reaches the network, where the sandbox as a whole does.
+    pub network: bool,
     /// Further files of the machine, read-only: the agent's own program.
     pub files: &'a [PathBuf],
     /// Added to the environment that is built from nothing.
@@ -83,8 +85,8 @@ impl Sandbox {
 
     fn process(config: &Config, host: &Host, private: &Path, why: &str) -> Result<Self, Failure> {
         let refuse = |problem: &str| Failure::configuration(format!("{why}; {problem}"));
-        if !config.sandbox.network {
-            return Err(refuse("sandbox.network = false needs bubblewrap"));
+        if !config.sandbox.network || !config.test.network {
+            return Err(refuse("sandbox.network = false and test.network = false need bubblewrap"));
         }
         let process =
             ProcessSandbox::new(&config.sandbox, host).map_err(|failure| refuse(&failure.message))?;

@@ -1,15 +1,22 @@
 //! The repository's own tests: which command they are, and what it says.
 
 mod detect;
+mod failures;
+mod settings;
+mod tally;
 
 use std::{ffi::OsString, time::Duration};
 
-use serde::Deserialize;
 use shared::{Failure, config::TestConfig, task_log::LogStream};
 
-use self::detect::{Candidate, detect};
+use self::{
+    detect::{Candidate, Tools, detect},
+    settings::TestSettings,
+    tally::Tally,
+};
+pub(crate) use self::{failures::Failures, settings::SETTINGS_FILE};
 use crate::{
-    child::{self, Ending, Limits, Nursery, Pipe, Sink, capture},
+    child::{self, Ending, Job, Limits, Nursery, Pipe, Sink, capture},
     git::Git,
     mirror::Base,
     output::{Line, Tail},
@@ -17,9 +24,6 @@ use crate::{
     sandbox::{Confined, Sandbox},
     workspace::Workspace,
 };
-
-/// The repository's own word on its tests, read from the base branch: a change cannot alter what judges it.
-pub(crate) const SETTINGS_FILE: &str = ".claude-cluster.toml";
 
 /// Largest settings file, in bytes.
 const SETTINGS_BYTES_MAX: u64 = 64 * 1024;
@@ -30,7 +34,7 @@ const TAIL_BYTES_MAX: usize = 8 * 1024;
 /// Longest line of the tests' output, in bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// How long the question whether pytest is installed may take.
+/// How long the question which of Python's tools are installed may take.
 const ASK_MAX: Duration = Duration::from_secs(30);
 
 /// The shell's codes for a program that cannot be run, and for one that does not exist.
@@ -46,6 +50,10 @@ pub(crate) struct TestPlan {
     pub setup: Option<String>,
     pub command: String,
     pub timeout: Duration,
+    /// Run before the agent, too.
+    pub baseline: bool,
+    /// Nobody has named this command: it is trusted to have run tests only where its output says so.
+    detected: bool,
     /// Why this command.
     pub reason: String,
 }
@@ -53,28 +61,14 @@ pub(crate) struct TestPlan {
 /// What a test run said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TestRun {
-    Passed,
-    /// The command that was red, which may be the setup, and the end of its output.
-    Failed {
-        command: String,
-        tail: String,
+    Passed {
+        /// How many, where the runner says so.
+        count: Option<u32>,
     },
+    /// The command that was red, which may be the setup, and the end of its output.
+    Failed { command: String, tail: String },
     /// The command found nothing to run: not a pass.
     NoneCollected,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    test: Option<TestSettings>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TestSettings {
-    command: String,
-    setup: Option<String>,
-    timeout_ms: Option<u64>,
 }
 
 /// Tests of one workspace.
@@ -92,24 +86,25 @@ impl Verifier<'_> {
     pub(crate) async fn plan(&self, git: &Git, base: &Base) -> Result<Option<TestPlan>, Failure> {
         let timeout_max = Duration::from_millis(self.config.timeout_ms);
         if let Some(settings) = self.settings(git, base).await? {
-            // The machine's owner has the last word on how long.
-            let timeout =
-                settings.timeout_ms.map_or(timeout_max, |ms| Duration::from_millis(ms).min(timeout_max));
-            let (command, setup) = (settings.command, settings.setup);
+            let wanted = settings.timeout().ok().flatten();
             return Ok(Some(TestPlan {
-                setup,
-                command,
-                timeout,
+                setup: settings.setup,
+                command: settings.command,
+                // The machine's owner has the last word on how long.
+                timeout: wanted.map_or(timeout_max, |wanted| wanted.min(timeout_max)),
+                baseline: settings.baseline.unwrap_or(self.config.baseline),
+                detected: false,
                 reason: format!("{SETTINGS_FILE} of {}", base.branch),
             }));
         }
         if !self.config.command.is_empty() {
-            let reason = "test.command of this worker".to_owned();
             return Ok(Some(TestPlan {
                 setup: None,
                 command: self.config.command.clone(),
                 timeout: timeout_max,
-                reason,
+                baseline: self.config.baseline,
+                detected: false,
+                reason: "test.command of this worker".to_owned(),
             }));
         }
         self.detected().await
@@ -119,13 +114,10 @@ impl Verifier<'_> {
     pub(crate) async fn detected(&self) -> Result<Option<TestPlan>, Failure> {
         let Some(candidate) = detect(&self.workspace.tree()) else { return Ok(None) };
         let candidate = match candidate {
-            Candidate::Python(python) => {
-                let pytest = self.has_pytest().await?;
-                match python.choose(pytest) {
-                    Some(found) => found,
-                    None => return Err(missing("pytest", "the repository's tests need it")),
-                }
-            }
+            Candidate::Python(python) => match python.choose(self.python_tools().await?) {
+                Some(found) => found,
+                None => return Err(missing("pytest", "the repository's tests need it")),
+            },
             Candidate::Command(found) => found,
         };
         if !self.sandbox.has(candidate.program) {
@@ -135,37 +127,60 @@ impl Verifier<'_> {
             setup: candidate.setup,
             command: candidate.command,
             timeout: Duration::from_millis(self.config.timeout_ms),
+            baseline: self.config.baseline,
+            detected: true,
             reason: candidate.reason,
         }))
     }
 
     /// Runs the tests without any credential.
     pub(crate) async fn run(&self, plan: &TestPlan, reporter: &Reporter) -> Result<TestRun, Failure> {
-        for command in plan.setup.iter().chain([&plan.command]) {
-            let mut sink = TestOutput { reporter, tail: Tail::new(TAIL_BYTES_MAX) };
-            let limits = Limits { wall_clock: plan.timeout, silence: None, line_bytes_max: LINE_BYTES_MAX };
-            let job = self.sandbox.job(&self.shell(command));
-            let ending = child::drive(self.nursery, job, &[], limits, &mut sink).await;
-            let ending = ending
-                .map_err(|error| Failure::transient(format!("the tests cannot be started: {error}")))?;
-            match ending {
-                Ending::Exited(0) => {}
-                Ending::Exited(code) if CANNOT_RUN.contains(&code) => {
-                    let said = sink.tail.last().unwrap_or("it printed nothing").to_owned();
-                    return Err(missing(command, &said));
-                }
-                Ending::Exited(NONE_COLLECTED) if is_python(command) => return Ok(TestRun::NoneCollected),
-                Ending::Exited(code) => {
-                    sink.tail.push(&format!("(exit code {code})"));
-                    return Ok(TestRun::Failed { command: command.clone(), tail: sink.tail.text() });
-                }
-                Ending::OverTime | Ending::Silent => {
-                    sink.tail.push(&format!("(ended after {} s without a result)", plan.timeout.as_secs()));
-                    return Ok(TestRun::Failed { command: command.clone(), tail: sink.tail.text() });
-                }
-            }
+        if let Some(red) = self.set_up(plan, reporter).await? {
+            return Ok(red);
         }
-        Ok(TestRun::Passed)
+        let mut sink = TestOutput::new(reporter);
+        let job = self.sandbox.job(&self.shell(&plan.command, self.config.network));
+        let ended = self.drive(&plan.command, job, plan.timeout, &mut sink).await?;
+        Ok(match ended {
+            Ending::Exited(0) if plan.detected && sink.tally.is_none() => TestRun::NoneCollected,
+            Ending::Exited(0) => TestRun::Passed { count: sink.tally.passed() },
+            Ending::Exited(NONE_COLLECTED) if is_python(&plan.command) => TestRun::NoneCollected,
+            // Jest, Vitest and Mocha fail where there is nothing to run.
+            Ending::Exited(_) if plan.detected && sink.tally.is_none() => TestRun::NoneCollected,
+            other => sink.red(&plan.command, other, plan.timeout),
+        })
+    }
+
+    /// Gets what the tests need. `Some` where that fails.
+    pub(crate) async fn set_up(
+        &self,
+        plan: &TestPlan,
+        reporter: &Reporter,
+    ) -> Result<Option<TestRun>, Failure> {
+        let Some(setup) = &plan.setup else { return Ok(None) };
+        let mut sink = TestOutput::new(reporter);
+        let job = self.sandbox.job(&self.shell(setup, true));
+        let ended = self.drive(setup, job, plan.timeout, &mut sink).await?;
+        Ok((ended != Ending::Exited(0)).then(|| sink.red(setup, ended, plan.timeout)))
+    }
+
+    /// `Err` where the command cannot run on this machine.
+    async fn drive(
+        &self,
+        command: &str,
+        job: Job,
+        timeout: Duration,
+        sink: &mut TestOutput<'_>,
+    ) -> Result<Ending, Failure> {
+        let limits = Limits { wall_clock: timeout, silence: None, line_bytes_max: LINE_BYTES_MAX };
+        let ended = child::drive(self.nursery, job, &[], limits, sink).await;
+        match ended.map_err(|error| Failure::transient(format!("the tests cannot be started: {error}")))? {
+            Ending::Exited(code) if CANNOT_RUN.contains(&code) => {
+                let said = sink.tail.last().unwrap_or("it printed nothing").to_owned();
+                Err(missing(command, &said))
+            }
+            ended => Ok(ended),
+        }
     }
 
     async fn settings(&self, git: &Git, base: &Base) -> Result<Option<TestSettings>, Failure> {
@@ -183,26 +198,39 @@ impl Verifier<'_> {
         }
         let text = git.run_in(self.mirror, &["cat-file", "blob", &object]).await;
         let text = text.map_err(|error| error.into_failure("cannot read the mirror"))?;
-        let settings: Settings = toml::from_str(&text).map_err(|error| refuse(error.message()))?;
-        Ok(settings.test)
+        TestSettings::parse(&text).map_err(|what| refuse(&what))
     }
 
-    async fn has_pytest(&self) -> Result<bool, Failure> {
+    async fn python_tools(&self) -> Result<Tools, Failure> {
         if !self.sandbox.has("python3") {
             return Err(missing("python3", "the repository's tests need it"));
         }
-        let job = self.sandbox.job(&self.shell("python3 -c 'import pytest'"));
+        Ok(Tools {
+            pytest: self.imports("pytest").await?,
+            tox: self.sandbox.has("tox"),
+            venv: self.imports("venv, ensurepip").await?,
+        })
+    }
+
+    async fn imports(&self, modules: &str) -> Result<bool, Failure> {
+        let job = self.sandbox.job(&self.shell(&format!("python3 -c 'import {modules}'"), false));
         let asked = capture(self.nursery, job, &[], ASK_MAX).await;
         let asked =
             asked.map_err(|error| Failure::transient(format!("python3 cannot be started: {error}")))?;
         Ok(asked.ending == Ending::Exited(0))
     }
 
-    fn shell(&self, command: &str) -> Confined<'_> {
+    fn shell(&self, command: &str, network: bool) -> Confined<'_> {
         let argv: Vec<OsString> = ["/bin/sh", "-c", command].map(OsString::from).to_vec();
-        // Several test runners watch for changes for ever unless they see this.
-        let env = vec![("CI".to_owned(), "true".into())];
-        Confined { workspace: self.workspace, mirror: Some(self.mirror), out: false, files: &[], env, argv }
+        let gems = self.workspace.home().join(".bundle");
+        let env = vec![
+            // Several test runners watch for changes for ever unless they see this.
+            ("CI".to_owned(), "true".into()),
+            // Beside the tree, where nobody publishes them.
+            ("BUNDLE_PATH".to_owned(), gems.into_os_string()),
+        ];
+        let (workspace, mirror) = (self.workspace, Some(self.mirror));
+        Confined { workspace, mirror, out: false, network, files: &[], env, argv }
     }
 }
 
@@ -220,11 +248,30 @@ fn is_python(command: &str) -> bool {
 struct TestOutput<'a> {
     reporter: &'a Reporter,
     tail: Tail,
+    tally: Tally,
+}
+
+impl<'a> TestOutput<'a> {
+    fn new(reporter: &'a Reporter) -> Self {
+        Self { reporter, tail: Tail::new(TAIL_BYTES_MAX), tally: Tally::default() }
+    }
+
+    fn red(&mut self, command: &str, ended: Ending, timeout: Duration) -> TestRun {
+        let how = match ended {
+            Ending::Exited(code) => format!("(exit code {code})"),
+            Ending::OverTime | Ending::Silent => {
+                format!("(ended after {} s without a result)", timeout.as_secs())
+            }
+        };
+        self.tail.push(&how);
+        TestRun::Failed { command: command.to_owned(), tail: self.tail.text() }
+    }
 }
 
 impl Sink for TestOutput<'_> {
     async fn line(&mut self, _: Pipe, line: Line) {
         self.tail.push(&line.text);
+        self.tally.line(&line.text);
         self.reporter.output(LogStream::Test, &line.text).await;
     }
 }

@@ -37,6 +37,12 @@ git reset --quiet --hard "$5"
 if [ -f Cargo.toml ]; then echo /target/ >> .git/info/exclude; fi
 "#;
 
+/// Argument: base commit. What is ignored stays: it is what a setup has made.
+const RESTORE: &str = r#"
+git reset --quiet --hard "$1"
+git clean --quiet --force -d
+"#;
+
 /// Prints the tree of all that is there now, and HEAD. A killed git leaves its locks behind.
 const SNAPSHOT: &str = r"
 rm -f .git/index.lock .git/HEAD.lock
@@ -77,6 +83,14 @@ impl Worktree<'_> {
         self.git(CHECK_OUT, &args, &[], false).await.map(drop)
     }
 
+    /// Undoes what tests and setup have done to the tree, before the agent works in it.
+    pub(crate) async fn restore(&self, base: &Base) -> Result<(), Failure> {
+        let restored = self.git(RESTORE, &[&base.commit], &[], false).await;
+        restored.map(drop).map_err(|said| {
+            Failure::transient(format!("cannot restore the tree after the setup: {}", said.trim()))
+        })
+    }
+
     /// Stages everything and names it.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
         let said = self.git(SNAPSHOT, &[], &[], false).await.map_err(|said| damaged(&said))?;
@@ -109,6 +123,7 @@ impl Worktree<'_> {
             workspace: self.workspace,
             mirror: Some(self.mirror),
             out,
+            network: false,
             files: &[],
             env: environment(self.config, self.workspace),
             argv: call,

@@ -74,6 +74,7 @@ impl<'a> AgentRound<'a> {
             workspace,
             mirror: Some(self.mirror),
             out: false,
+            network: true,
             files: agent.files(),
             env,
             argv: call.argv,

@@ -11,18 +11,21 @@ use super::{
     FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput,
     agent_round::AgentRound,
     delivery::{Delivery, Kept, Made},
+    groundwork::{Baseline, Groundwork},
 };
 use crate::{
     agent::{Agent, Answer},
     branch::branch_for,
+    cache::DependencyCache,
     child::Nursery,
     git::Git,
     github::Comment,
+    guidance::{Guidance, guidance},
     mirror::{Base, Fetched, Mirror},
     prompt::{self, Context},
     publish::{Forge, Remote},
     sandbox::Sandbox,
-    verify::{TestPlan, TestRun, Verifier},
+    verify::{Failures, TestPlan, TestRun, Verifier},
     workspace::Workspace,
     worktree::{Snapshot, Worktree, left_out},
 };
@@ -39,6 +42,7 @@ pub(crate) struct Attempt<'a> {
     pub sandbox: &'a Sandbox,
     pub agent: &'a Agent,
     pub mirrors: &'a Path,
+    pub caches: &'a Path,
     pub git: &'a Git,
     pub nursery: &'a Nursery,
     pub workspace: &'a Workspace,
@@ -82,10 +86,17 @@ impl Attempt<'_> {
         }
         let verifier = self.verifier(mirror.path());
         let plan = verifier.plan(self.git, &base).await?;
+        self.tell_plan(plan.as_ref()).await;
+        let baseline = match &plan {
+            Some(plan) => self.groundwork(&verifier, &worktree, &remote.url).lay(plan, &base).await?,
+            None => Baseline::Nothing,
+        };
         self.reporter.took(phase).await;
 
         let base_tree = self.base_tree(mirror.path(), &base).await?;
-        let worked = self.work(&worktree, &verifier, plan, &base, &base_tree, &comments).await?;
+        let guidance = guidance(self.git, mirror.path(), &base).await;
+        let start = Start { base: &base, tree: &base_tree, baseline, guidance, comments: &comments };
+        let worked = self.work(&worktree, &verifier, plan, &start).await?;
         let delivery = Delivery {
             attempt: self,
             remote: &remote,
@@ -113,28 +124,28 @@ impl Attempt<'_> {
         worktree: &Worktree<'_>,
         verifier: &Verifier<'_>,
         mut plan: Option<TestPlan>,
-        base: &Base,
-        base_tree: &str,
-        comments: &[Comment],
+        start: &Start<'_>,
     ) -> Result<Worked, Problem> {
-        self.tell_plan(plan.as_ref()).await;
         let boundary = uuid::Uuid::new_v4().simple().to_string();
         let test_command = plan.as_ref().map(|plan| plan.command.clone());
         let context = Context {
-            base_branch: &base.branch,
+            base_branch: &start.base.branch,
             test_command: test_command.as_deref(),
+            red_before: start.baseline.tail(),
+            guidance: start.guidance.as_ref(),
             boundary: &boundary,
-            comments,
+            comments: start.comments,
         };
         let task = prompt::for_task(&self.input.spec, &context);
         let mut agent = AgentRound::new(self, worktree.mirror, task);
         let mut red: Option<Red> = None;
+        let mut before: Option<Failures> = None;
         let mut round = 1;
         loop {
             let fix = red.as_ref().map(|red| prompt::for_fix(&red.command, &red.tail, &boundary));
             let answer = agent.run(round, fix.as_deref()).await?;
             let snapshot = worktree.snapshot().await?;
-            if snapshot.tree == base_tree {
+            if snapshot.tree == start.tree {
                 return Ok(Worked::Nothing(answer));
             }
             let made = |snapshot, tests| Made { snapshot, tests, answer, rounds: round };
@@ -153,8 +164,8 @@ impl Attempt<'_> {
             let tested = verifier.run(plan, self.reporter).await?;
             self.reporter.took(phase).await;
             match tested {
-                TestRun::Passed => {
-                    let tests = TestsSummary::Passed { command: plan.command.clone(), count: None };
+                TestRun::Passed { count } => {
+                    let tests = TestsSummary::Passed { command: plan.command.clone(), count };
                     return Ok(Worked::Changed(made(snapshot, tests)));
                 }
                 TestRun::NoneCollected => {
@@ -162,11 +173,24 @@ impl Attempt<'_> {
                 }
                 TestRun::Failed { command, tail } => {
                     self.reporter.engine(&format!("the tests fail ({command})")).await;
-                    let now = Red { command, tail, snapshot: snapshot.clone() };
-                    if round >= self.config.test.rounds_max {
-                        let made = made(snapshot, now.summary());
-                        return Ok(Worked::Red { made, red: now, why: "no round is left" });
+                    if start.baseline.explains(&tail) {
+                        self.reporter.engine("they fail as they do on the base branch").await;
+                        let tests = TestsSummary::Failed { command, as_before: true };
+                        return Ok(Worked::Changed(made(snapshot, tests)));
                     }
+                    let now =
+                        Red { failures: Failures::of(&tail), command, tail, snapshot: snapshot.clone() };
+                    let stuck = before.as_ref() == Some(&now.failures);
+                    if stuck || round >= self.config.test.rounds_max {
+                        let made = made(snapshot, now.summary());
+                        let why = if stuck {
+                            "the tests fail in the same way as before"
+                        } else {
+                            "no round is left"
+                        };
+                        return Ok(Worked::Red { made, red: now, why });
+                    }
+                    before = Some(now.failures.clone());
                     red = Some(now);
                     round += 1;
                 }
@@ -206,16 +230,37 @@ impl Attempt<'_> {
         Worktree { sandbox, workspace, mirror, nursery, config: &self.config.git }
     }
 
+    fn groundwork<'w>(
+        &'w self,
+        verifier: &'w Verifier<'w>,
+        worktree: &'w Worktree<'w>,
+        url: &str,
+    ) -> Groundwork<'w> {
+        let cache = DependencyCache::of(self.caches, url, self.nursery);
+        let (workspace, reporter, config) = (self.workspace, self.reporter, &self.config.test);
+        Groundwork { verifier, worktree, workspace, cache, config, reporter }
+    }
+
     fn verifier<'w>(&'w self, mirror: &'w Path) -> Verifier<'w> {
         let (sandbox, workspace, nursery) = (self.sandbox, self.workspace, self.nursery);
         Verifier { sandbox, workspace, mirror, nursery, config: &self.config.test }
     }
 }
 
+/// What a run starts from.
+struct Start<'a> {
+    base: &'a Base,
+    tree: &'a str,
+    baseline: Baseline,
+    guidance: Option<Guidance>,
+    comments: &'a [Comment],
+}
+
 /// A red test run and what it was about.
 struct Red {
     command: String,
     tail: String,
+    failures: Failures,
     snapshot: Snapshot,
 }
 

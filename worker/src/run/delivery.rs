@@ -64,7 +64,8 @@ impl Delivery<'_> {
                 let (branch, standing) =
                     PullRequests(repository).free_branch(self.branch, &self.base.branch).await?;
                 let commit = self.push(&branch, &made).await?;
-                let content = Content { draft: false, ..self.content(&made) };
+                let draft = matches!(made.tests, TestsSummary::Failed { .. });
+                let content = Content { draft, ..self.content(&made) };
                 let (url, number) = self.propose(repository, &branch, &content).await?;
                 if standing == Standing::Draft {
                     reporter.engine("it is still a draft of an earlier run: mark it as ready").await;

@@ -106,6 +106,9 @@ impl Bubblewrap {
     pub(super) fn job(&self, toolbox: &Toolbox, confined: &Confined<'_>) -> Job {
         let workspace = confined.workspace;
         let mut command = self.command(toolbox, Some(&workspace.tmp()));
+        if self.network && !confined.network {
+            command.arg("--unshare-net");
+        }
         for dir in [workspace.tree(), workspace.home()] {
             bind(&mut command, "--bind", &dir, &dir);
         }

@@ -16,3 +16,4 @@ mod outcomes;
 mod process_mode;
 mod publishing;
 mod stage;
+mod testing;

@@ -49,11 +49,15 @@ async fn red_tests_go_back_to_the_agent_until_they_are_green() {
 
 #[tokio::test]
 async fn tests_that_stay_red_fail_the_task_and_nothing_is_published() {
-    let stage = Stage::new().agent("cat >/dev/null; echo x >> answer");
+    // Another failure in each round: one that comes again ends the rounds.
+    let makefile = "test:\n\t@cat answer; grep -qx 42 answer\n";
+    let stage = Stage::with_files(&[("Makefile", makefile), ("answer", "x\n")]);
+    let stage = stage.agent("cat >/dev/null; echo x$(cat answer) > answer");
     let run = stage.run(stage.task("x")).await;
     let failure = run.failure();
     assert_eq!(failure.class, FailureClass::Task);
-    assert!(failure.message.contains("after 3 rounds") && failure.message.contains("nothing was published"));
+    let told = ["after 3 rounds, no round is left", "nothing was published"];
+    assert!(told.iter().all(|part| failure.message.contains(part)), "{}", failure.message);
     assert_eq!((stage.remote.branches().unwrap(), failure.branch.as_ref()), (vec!["main".to_owned()], None));
     assert!(stage.workspaces().is_empty());
 }
@@ -64,6 +68,13 @@ async fn a_round_that_changes_nothing_more_is_the_last() {
     let run = stage.run(stage.task("x")).await;
     assert!(run.failure().message.contains("changed nothing more"));
     assert_eq!(run.phases().iter().filter(|phase| matches!(phase, Phase::Agent { .. })).count(), 2);
+}
+
+#[tokio::test]
+async fn a_round_after_which_the_tests_fail_in_the_same_way_is_the_last() {
+    let stage = Stage::new().agent("cat >/dev/null; echo x >> answer");
+    let run = stage.run(stage.task("x")).await;
+    assert!(run.failure().message.contains("after 2 rounds, the tests fail in the same way as before"));
 }
 
 #[tokio::test]
