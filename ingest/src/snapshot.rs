@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use shared::{
     RepositoryName, TaskId, TaskSpec,
-    hidden_text::{strip, strip_line},
+    hidden_text::{strip_line, strip_to},
     task::{BODY_BYTES_MAX, TITLE_BYTES_MAX, Trigger, cut},
 };
 
@@ -20,8 +20,7 @@ pub fn task_spec(
     issue: &Issue,
     classifier: &Classifier,
 ) -> TaskSpec {
-    // Cut before it is searched through, and not again after: what goes makes it only shorter.
-    let body = strip(cut(issue.body.as_deref().unwrap_or_default(), BODY_BYTES_MAX));
+    let body = strip_to(issue.body.as_deref().unwrap_or_default(), BODY_BYTES_MAX);
     let mut title = strip_line(cut(&issue.title, TITLE_BYTES_MAX));
     if title.is_empty() {
         title = format!("Issue #{}", issue.number);
