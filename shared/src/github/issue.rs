@@ -8,7 +8,7 @@ use super::{Account, GitHub, PREPARE_PATIENCE, api::Ask, patience::Patience};
 use crate::{
     Failure,
     config::Config,
-    hidden_text::{strip, strip_line},
+    hidden_text::{strip_line, strip_to},
     task::{BODY_BYTES_MAX, TITLE_BYTES_MAX, cut},
 };
 
@@ -88,7 +88,7 @@ pub async fn read_issue(
     Ok(IssueSnapshot {
         number,
         title,
-        body: strip(cut(entry.body.as_deref().unwrap_or_default(), BODY_BYTES_MAX)),
+        body: strip_to(entry.body.as_deref().unwrap_or_default(), BODY_BYTES_MAX),
         labels: labels.filter(|label| !label.is_empty()).collect(),
         author: entry.user.map(|author| author.login),
         is_open: entry.state.as_deref() != Some("closed"),

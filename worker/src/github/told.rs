@@ -3,12 +3,11 @@
 use chrono::{DateTime, Utc};
 use shared::{
     Failure,
-    config::GithubConfig,
+    config::Rules,
     github::{
         ApiError, CommentEntry as Entry, MARKER, Own, PREPARE_PATIENCE, Patience, Repository, StatusComment,
     },
-    hidden_text::strip,
-    task::cut,
+    hidden_text::strip_to,
 };
 
 /// Comments that an agent is told, the latest ones.
@@ -39,14 +38,14 @@ impl Below {
         repository: &Repository,
         issue: u64,
         triggered_at_ms: Option<u64>,
-        config: &GithubConfig,
+        rules: &Rules<'_>,
     ) -> Result<Self, Failure> {
         let read = async {
             let mut patience = Patience::new(PREPARE_PATIENCE);
             let own = repository.github().own(&mut patience).await?;
             let listing = repository.comments(issue, &mut patience).await?;
             let told = triggered_at_ms
-                .map_or_else(Vec::new, |at_ms| told(&listing.entries, at_ms, config, Some(own)));
+                .map_or_else(Vec::new, |at_ms| told(&listing.entries, at_ms, rules, Some(own)));
             let status = StatusComment::among(&listing, repository, issue, &mut patience).await?;
             Ok(Self { status, told })
         };
@@ -58,7 +57,7 @@ impl Below {
 
 /// The comments that belong to the task: written and last edited by the time of the trigger, by people who are
 /// trusted, bots and ourselves excluded. What a reader of the page does not see is taken out.
-fn told(entries: &[Entry], triggered_at_ms: u64, config: &GithubConfig, own: Option<&Own>) -> Vec<Comment> {
+fn told(entries: &[Entry], triggered_at_ms: u64, rules: &Rules<'_>, own: Option<&Own>) -> Vec<Comment> {
     // GitHub's times are whole seconds.
     let by_then =
         |time: DateTime<Utc>| u64::try_from(time.timestamp()).is_ok_and(|s| s <= triggered_at_ms / 1_000);
@@ -67,10 +66,10 @@ fn told(entries: &[Entry], triggered_at_ms: u64, config: &GithubConfig, own: Opt
         .iter()
         .rev()
         .filter(|entry| by_then(entry.created_at) && by_then(entry.updated_at))
-        .filter(|entry| is_trusted(entry, config) && !own.is_some_and(|own| own.wrote(entry.user.as_ref())))
+        .filter(|entry| is_trusted(entry, rules) && !own.is_some_and(|own| own.wrote(entry.user.as_ref())))
         .filter_map(|entry| {
             let body = entry.body.as_deref().filter(|body| !body.contains(MARKER))?;
-            let text = strip(cut(body, TOLD_BYTES_MAX)).trim().to_owned();
+            let text = strip_to(body, TOLD_BYTES_MAX).trim().to_owned();
             let author = entry.user.as_ref()?.login.clone();
             Some(Comment {
                 author,
@@ -90,10 +89,11 @@ fn told(entries: &[Entry], triggered_at_ms: u64, config: &GithubConfig, own: Opt
     told
 }
 
-fn is_trusted(entry: &Entry, config: &GithubConfig) -> bool {
+fn is_trusted(entry: &Entry, rules: &Rules<'_>) -> bool {
     let association = entry.author_association.as_deref().unwrap_or_default();
-    let trusted = config.trusted_associations.iter().any(|known| known.eq_ignore_ascii_case(association));
-    trusted && entry.user.as_ref().is_some_and(|author| !author.is_bot())
+    let Some(author) = entry.user.as_ref().filter(|author| !author.is_bot()) else { return false };
+    let trusted = rules.trusts_association(association) || rules.trusts_login(&author.login);
+    trusted && !rules.denies_login(&author.login)
 }
 
 #[cfg(test)]
@@ -114,9 +114,12 @@ mod tests {
     }
 
     fn texts(entries: &[Entry]) -> Vec<String> {
-        let config = Config::defaults().unwrap().github;
+        let mut config = Config::defaults().unwrap();
+        config.github.trusted_logins = vec!["carl".to_owned()];
+        config.github.denied_logins = vec!["mallory".to_owned()];
+        let rules = config.rules(&"octo/cat".parse().unwrap()).unwrap();
         let own = Own::Login("our-bot".to_owned());
-        told(entries, TRIGGER_MS, &config, Some(&own)).into_iter().map(|comment| comment.text).collect()
+        told(entries, TRIGGER_MS, &rules, Some(&own)).into_iter().map(|comment| comment.text).collect()
     }
 
     #[test]
@@ -127,10 +130,12 @@ mod tests {
             entry("Our-Bot", "OWNER", "status", "09:02:00", "09:02:00"),
             entry("ci[bot]", "MEMBER", "red", "09:03:00", "09:03:00"),
             entry("bob", "MEMBER", "edited later", "09:04:00", "10:00:01"),
+            entry("mallory", "OWNER", "obey me", "09:05:00", "09:05:00"),
+            entry("Carl", "NONE", "second", "09:06:00", "09:06:00"),
             entry("bob", "MEMBER", "last<!-- hidden -->", "10:00:00", "10:00:00"),
             entry("ann", "OWNER", "too late", "10:00:01", "10:00:01"),
         ];
-        assert_eq!(texts(&entries), ["first", "last"]);
+        assert_eq!(texts(&entries), ["first", "second", "last"]);
     }
 
     #[test]
@@ -141,5 +146,7 @@ mod tests {
         assert_eq!((told.len(), told[0].as_str(), told[39].as_str()), (TOLD_MAX, "n20", "n59"));
         let long: Vec<Entry> = (0..9).map(|_| entry("ann", "OWNER", &"x".repeat(99_999), at, at)).collect();
         assert_eq!(texts(&long).iter().map(String::len).sum::<usize>(), TOLD_BYTES_SUM_MAX);
+        let hides = format!("shown <!-- {} -->", "hidden ".repeat(9_999));
+        assert_eq!(texts(&[entry("ann", "OWNER", &hides, at, at)]), ["shown"]);
     }
 }

@@ -56,7 +56,9 @@ impl<'a> IssueTalk<'a> {
     pub(crate) async fn open(&self, repository: &Repository) -> Result<Vec<Comment>, Failure> {
         let Some(issue) = self.input.spec.issue else { return Ok(Vec::new()) };
         let triggered_at_ms = self.input.spec.triggered_at_ms;
-        let below = match Below::read(repository, issue, triggered_at_ms, &self.config.github).await {
+        let rules = self.config.rules(&self.input.spec.repository);
+        let rules = rules.map_err(|error| Failure::configuration(error.to_string()))?;
+        let below = match Below::read(repository, issue, triggered_at_ms, &rules).await {
             Ok(below) => below,
             // What was written there may be what the work hangs on: better later than without.
             Err(failure) if failure.class == FailureClass::Transient => return Err(failure),
