@@ -5,8 +5,12 @@
 //! process is left of it.
 #![cfg(test)]
 
+#[path = "cluster/interleavings.rs"]
+mod interleavings;
 #[path = "cluster/loss.rs"]
 mod loss;
+#[path = "cluster/lost_answer.rs"]
+mod lost_answer;
 #[path = "cluster/pc.rs"]
 mod pc;
 #[path = "cluster/secrets.rs"]

@@ -17,6 +17,12 @@ impl BootInstant {
         Self(clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::MAX, Duration::from))
     }
 
+    /// As long ago as a machine may have slept.
+    #[cfg(test)]
+    pub fn ago(time: Duration) -> Self {
+        Self(Self::now().0.saturating_sub(time))
+    }
+
     /// How long ago it was.
     pub fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)

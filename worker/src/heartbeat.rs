@@ -133,3 +133,58 @@ impl Heartbeat {
         self.queue.settings()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::{config::Config, lifecycle::Fence, queue::Lease, worker_info::SystemInfo};
+
+    use super::*;
+
+    fn heartbeat(ledger: &Arc<Ledger>) -> Heartbeat {
+        let mut config = Config::defaults().unwrap();
+        config.redis.url = "unix:///nowhere".to_owned().into();
+        config.queue.outage_grace_ms = 1_000;
+        let info = WorkerInfo {
+            id: "w1".to_owned(),
+            incarnation: "w1-1".to_owned(),
+            hostname: "pc".to_owned(),
+            pid: 1,
+            lock: "boot:1:1".to_owned(),
+            port: None,
+            specialties: Vec::new(),
+            slots: 1,
+            running: Vec::new(),
+            version: String::new(),
+            agent: "command".to_owned(),
+            sandbox: "process".to_owned(),
+            workspace_root: String::new(),
+            system: SystemInfo::default(),
+            draining: false,
+            suspended_until: None,
+            started_at: 0,
+            beat_at: 0,
+        };
+        let queue = Queue::open(&config.redis, &config.queue).unwrap();
+        Heartbeat::new(queue, Arc::clone(ledger), info)
+    }
+
+    #[test]
+    fn a_sleep_counts_as_silence_and_one_beyond_the_grace_without_redis_ends_what_runs() {
+        let ledger = Arc::new(Ledger::new());
+        let lease = Lease {
+            id: "a".parse().unwrap(),
+            specialty: "backend".parse().unwrap(),
+            fence: Fence(1),
+            incarnation: "w1-1".to_owned(),
+        };
+        let told = ledger.enter(&lease);
+        let mut heartbeat = heartbeat(&ledger);
+        let away = QueueError::Unreachable("no network yet".to_owned());
+        ledger.acknowledged(BootInstant::now());
+        heartbeat.missed(&away);
+        assert_eq!(*told.borrow(), None, "a paid run is not thrown away for a moment");
+        ledger.acknowledged(BootInstant::ago(Duration::from_secs(2)));
+        heartbeat.missed(&away);
+        assert_eq!(*told.borrow(), Some(StopReason::LeaseLost));
+    }
+}

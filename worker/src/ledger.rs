@@ -97,6 +97,17 @@ impl Ledger {
         }
     }
 
+    /// Returns when the last acknowledged round was sent less than `age` ago: at once, or after the next one.
+    pub async fn in_contact(&self, age: Duration) {
+        loop {
+            let contact = self.next_contact();
+            if self.silence().is_some_and(|silence| silence < age) {
+                return;
+            }
+            contact.await;
+        }
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<TaskId, Entry>> {
         // Nothing panics while it is held; and a map is whole after every single operation.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
@@ -151,6 +162,20 @@ mod tests {
     async fn a_contact_between_the_call_and_the_wait_counts() {
         let ledger = Ledger::new();
         let contact = ledger.next_contact();
+        ledger.acknowledged(BootInstant::now());
+        contact.await;
+    }
+
+    #[tokio::test]
+    async fn a_contact_from_before_a_sleep_is_none_until_the_next_round_is_acknowledged() {
+        let (ledger, lease) = (Ledger::new(), Duration::from_secs(1));
+        ledger.acknowledged(BootInstant::ago(Duration::from_secs(2)));
+        let mut contact = std::pin::pin!(ledger.in_contact(lease));
+        tokio::select! {
+            biased;
+            () = &mut contact => panic!("nobody knows what is still held"),
+            () = std::future::ready(()) => {}
+        }
         ledger.acknowledged(BootInstant::now());
         contact.await;
     }

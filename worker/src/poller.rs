@@ -143,16 +143,7 @@ impl Poller {
     /// Waits until the last acknowledged beat is younger than a lease; `false` when the worker is to drain.
     async fn in_contact(&self) -> bool {
         let lease = Duration::from_millis(self.context.queue.settings().lease_ms);
-        loop {
-            let contact = self.context.ledger.next_contact();
-            if self.context.ledger.silence().is_some_and(|silence| silence < lease) {
-                return true;
-            }
-            tokio::select! {
-                () = contact => {}
-                () = self.drain.cancelled() => return false,
-            }
-        }
+        self.drain.run_until_cancelled(self.context.ledger.in_contact(lease)).await.is_some()
     }
 
     async fn pause(&self, pause: Duration) -> bool {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use shared::{
     Failure, FailureClass, TaskSpec,
-    queue::{Claimed, Lease, Queue, QueueError, Settlement},
+    queue::{Claimed, Lease, Queue, QueueError, Renewal, Settlement},
     retry::Backoff,
     task_log::{LogLine, LogStream},
 };
@@ -141,8 +141,8 @@ fn fence_check(context: &SlotContext, lease: &Lease) -> FenceCheck {
         Box::pin(async move {
             let grace = Duration::from_millis(queue.settings().outage_grace_ms);
             for attempt in 0.. {
-                match queue.still_held(&lease).await {
-                    Ok(held) => return held && ledger.holds(&lease),
+                match still_ours(&queue, &lease).await {
+                    Ok(ours) => return ours && ledger.holds(&lease),
                     Err(error) if error.is_passing() => {
                         if ledger.silence().is_none_or(|silence| silence > grace) {
                             return false;
@@ -161,8 +161,34 @@ fn fence_check(context: &SlotContext, lease: &Lease) -> FenceCheck {
 }
 
 async fn settle(context: &SlotContext, lease: &Lease, run: u32, attempts: u32, end: RunEnd) -> TaskEnd {
+    let mut answer = settle_once(context, lease, attempts, &end).await;
+    if answer == Some(Settlement::Stale)
+        && persist(context, lease, || still_ours(&context.queue, lease)).await == Some(true)
+    {
+        answer = settle_once(context, lease, attempts, &end).await;
+    }
+    let Some(settlement) = answer else {
+        tracing::warn!(task = %lease.id, fence = %lease.fence, "task given up: its lease is gone");
+        return TaskEnd::Abandoned;
+    };
+    tell(context, lease, run, settlement, &end).await;
+    if settlement == Settlement::Stale { TaskEnd::Abandoned } else { TaskEnd::Settled { settlement, end } }
+}
+
+/// Whether the lease stands. One that ran out, as in a freeze, does again where nobody took the task since: the next
+/// beat would find that, but a run may come to its end before.
+async fn still_ours(queue: &Queue, lease: &Lease) -> Result<bool, QueueError> {
+    Ok(queue.still_held(lease).await? || queue.renew(std::slice::from_ref(lease)).await? == [Renewal::Held])
+}
+
+async fn settle_once(
+    context: &SlotContext,
+    lease: &Lease,
+    attempts: u32,
+    end: &RunEnd,
+) -> Option<Settlement> {
     let queue = &context.queue;
-    let answer = match &end {
+    match end {
         RunEnd::Finished(outcome) => persist(context, lease, || queue.complete(lease, outcome)).await,
         RunEnd::Failed(failure) => settle_failure(context, lease, attempts, failure).await,
         RunEnd::Stopped(StopReason::Shutdown) => {
@@ -173,13 +199,7 @@ async fn settle(context: &SlotContext, lease: &Lease, run: u32, attempts: u32, e
             persist(context, lease, || queue.release(lease, "cancelled")).await
         }
         RunEnd::Stopped(StopReason::LeaseLost) => None,
-    };
-    let Some(settlement) = answer else {
-        tracing::warn!(task = %lease.id, fence = %lease.fence, "task given up: its lease is gone");
-        return TaskEnd::Abandoned;
-    };
-    tell(context, lease, run, settlement, &end).await;
-    if settlement == Settlement::Stale { TaskEnd::Abandoned } else { TaskEnd::Settled { settlement, end } }
+    }
 }
 
 async fn settle_failure(
@@ -280,42 +300,86 @@ mod tests {
     use super::*;
     use crate::host::Host;
 
+    /// A worker's slot on a Redis of its own, and a task of account `team` that it has claimed.
+    struct Stage {
+        _redis: RedisServer,
+        _dir: tempfile::TempDir,
+        queue: Queue,
+        context: Arc<SlotContext>,
+        claimed: Claimed,
+    }
+
+    impl Stage {
+        async fn new(change: impl FnOnce(&mut Config)) -> Self {
+            let (redis, dir) = (RedisServer::start().unwrap(), tempfile::tempdir().unwrap());
+            let mut config = Config::defaults().unwrap();
+            config.redis.url = redis.url().into();
+            config.agent.driver = Driver::Command;
+            config.agent.command = vec!["/bin/true".to_owned()];
+            config.sandbox.mode = SandboxMode::Process;
+            config.sandbox.allow_same_user = true;
+            config.workspace.root = dir.path().join("work");
+            change(&mut config);
+            let queue = Queue::open(&config.redis, &config.queue).unwrap();
+            let state = StateDir::create(&dir.path().join("state")).unwrap();
+            // An agent that runs as another user has to reach its workspace.
+            std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))
+                .unwrap();
+            let executor =
+                Executor::prepare(&config, &state, Host::new("/bin/true".into(), [])).await.unwrap();
+            let (_sender, stop) = Stop::channel();
+            let context = Arc::new(SlotContext {
+                queue: queue.clone(),
+                ledger: Arc::new(Ledger::new()),
+                executor: Arc::new(executor),
+                node: "w1".to_owned(),
+                account: Some("team".to_owned()),
+                stop,
+            });
+            let spec = TaskSpec::new("a".parse().unwrap(), "octo/cat".parse().unwrap(), "a title");
+            queue.enqueue(&spec).await.unwrap();
+            let holder = Holder { node: "w1".to_owned(), incarnation: "w1-1".to_owned() };
+            let Claim::Tasks { mut tasks, .. } = queue.claim(&holder, &spec.specialty, 1, "n").await.unwrap()
+            else {
+                panic!("not paused")
+            };
+            Self { _redis: redis, _dir: dir, queue, context, claimed: tasks.remove(0) }
+        }
+
+        /// The lease runs out, as it does while the worker is frozen, and a sweep puts the task back in line.
+        async fn lease_runs_out(&self) {
+            let lease = &self.claimed.lease;
+            while self.queue.task(&lease.id).await.unwrap().unwrap().status.name() == "active" {
+                self.queue.sweep(&lease.specialty).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_ends_before_its_worker_has_renewed_counts_where_nobody_took_its_task() {
+        let stage = Stage::new(|config| (config.queue.lease_ms, config.queue.sweep_ms) = (400, 50)).await;
+        let (context, lease) = (&stage.context, &stage.claimed.lease);
+        let _told = context.ledger.enter(lease);
+        stage.lease_runs_out().await;
+        assert!(fence_check(context, lease)().await, "it may publish");
+        stage.lease_runs_out().await;
+        let end = RunEnd::Finished(shared::Outcome::NoChange { answer: "done".to_owned() });
+        let end = settle(context, lease, 1, 0, end).await;
+        assert!(matches!(end, TaskEnd::Settled { settlement: Settlement::Done, .. }), "{end:?}");
+        let record = stage.queue.task(&lease.id).await.unwrap().unwrap();
+        assert_eq!((record.status.name(), record.runs, record.lost), ("completed", 1, 0));
+    }
+
     #[tokio::test]
     async fn a_task_claimed_while_its_account_meets_the_limit_is_given_back_and_never_started() {
-        let (redis, dir) = (RedisServer::start().unwrap(), tempfile::tempdir().unwrap());
-        let mut config = Config::defaults().unwrap();
-        config.redis.url = redis.url().into();
-        config.agent.driver = Driver::Command;
-        config.agent.command = vec!["/bin/true".to_owned()];
-        config.sandbox.mode = SandboxMode::Process;
-        config.sandbox.allow_same_user = true;
-        config.workspace.root = dir.path().join("work");
-        let queue = Queue::open(&config.redis, &config.queue).unwrap();
-        let state = StateDir::create(&dir.path().join("state")).unwrap();
-        // An agent that runs as another user has to reach its workspace.
-        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
-        let executor = Executor::prepare(&config, &state, Host::new("/bin/true".into(), [])).await.unwrap();
-        let (_sender, stop) = Stop::channel();
-        let context = Arc::new(SlotContext {
-            queue: queue.clone(),
-            ledger: Arc::new(Ledger::new()),
-            executor: Arc::new(executor),
-            node: "w1".to_owned(),
-            account: Some("team".to_owned()),
-            stop,
-        });
-        let spec = TaskSpec::new("a".parse().unwrap(), "octo/cat".parse().unwrap(), "a title");
-        queue.enqueue(&spec).await.unwrap();
-        let holder = Holder { node: "w1".to_owned(), incarnation: "w1-1".to_owned() };
-        let Claim::Tasks { mut tasks, .. } = queue.claim(&holder, &spec.specialty, 1, "n").await.unwrap()
-        else {
-            panic!("not paused")
-        };
+        let stage = Stage::new(|_| {}).await;
+        let Stage { queue, context, claimed, .. } = &stage;
         queue.suspend_account("team", Duration::from_secs(60)).await.unwrap();
         let until = queue.account_suspended_until("team").await.unwrap();
-        let end = Slot::enter(Arc::clone(&context), tasks.remove(0)).run().await;
+        let end = Slot::enter(Arc::clone(context), claimed.clone()).run().await;
         assert!(matches!(end, TaskEnd::Settled { settlement: Settlement::Done, .. }), "{end:?}");
-        let record = queue.task(&spec.id).await.unwrap().unwrap();
+        let record = queue.task(&claimed.lease.id).await.unwrap().unwrap();
         assert_eq!((record.status.name(), record.attempts), ("pending", 0));
         assert_eq!(queue.account_suspended_until("team").await.unwrap(), until, "as long as before");
         assert!(context.ledger.running().is_empty());
