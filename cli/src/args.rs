@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     agents::Agents, cancel::Cancel, classify::Classify, config_show::ConfigCommand, create_task::CreateTask,
-    ingest::Ingest, join_command::JoinCommand, logs::Logs, run_task::RunTask, setup::Setup,
-    start_coordinator::StartCoordinator, start_node::StartNode, status::Status, up::Up, worker::Worker,
-    workflow::Workflow,
+    github::GithubCommand, ingest::Ingest, join_command::JoinCommand, logs::Logs, run_task::RunTask,
+    setup::Setup, start_coordinator::StartCoordinator, start_node::StartNode, status::Status, up::Up,
+    worker::Worker, workflow::Workflow,
 };
 /// GitHub issues become pull requests on the PCs that a team has to spare.
 #[derive(Debug, Parser)]
@@ -90,6 +90,8 @@ pub enum Command {
     JoinCommand(JoinCommand),
     /// Say which specialty, priority and complexity an issue would get, and why.
     Classify(Classify),
+    /// Check a repository on GitHub, and set up its webhook.
+    Github(GithubCommand),
     /// Look at the configuration.
     Config(ConfigCommand),
 }

@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod classify;
 pub mod config_show;
 pub mod create_task;
+pub mod github;
 pub mod ingest;
 pub mod join_command;
 pub mod logs;

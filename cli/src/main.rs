@@ -87,6 +87,7 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Cancel(command) => command.run(global).await,
         Command::Setup(command) => command.run(global).await,
         Command::Classify(command) => command.run(global),
+        Command::Github(command) => command.run(global).await,
         Command::Config(command) => command.run(global),
         Command::JoinCommand(command) => command.run(global),
     }

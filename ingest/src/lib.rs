@@ -28,6 +28,7 @@ mod webhook;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use secrecy::SecretString;
 use shared::{config::Config, queue::Queue, state_dir::StateDir};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +120,12 @@ async fn serve_api(api: Option<(TcpListener, Arc<Api>)>, shutdown: CancellationT
     api.finish().await;
 }
 
+/// What GitHub signs webhooks with: as configured, else kept in the state directory and made at the first call.
+pub fn webhook_secret(config: &Config, state_dir: &StateDir) -> Result<SecretString, IngestError> {
+    let kept = state_dir.webhook_secret();
+    Ok(secret::load_or_make("webhook secret", &config.github.webhook_secret, &kept)?)
+}
+
 fn proof(config: &Config, address: SocketAddr, state_dir: &StateDir) -> Result<Proof, IngestError> {
     if config.ingest.insecure_webhooks {
         if !address.ip().is_loopback() {
@@ -127,8 +134,7 @@ fn proof(config: &Config, address: SocketAddr, state_dir: &StateDir) -> Result<P
         warn!(%address, "UNSIGNED WEBHOOKS ARE ACCEPTED: whoever reaches this port starts tasks; never put a tunnel or proxy before it");
         return Ok(Proof::Unsigned);
     }
-    let secret =
-        secret::load_or_make("webhook secret", &config.github.webhook_secret, &state_dir.webhook_secret())?;
+    let secret = webhook_secret(config, state_dir)?;
     SigningKey::new(&secret).map(Proof::Signed).map_err(|error| IngestError::Key(error.to_string()))
 }
 

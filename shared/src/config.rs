@@ -36,6 +36,7 @@ pub struct Config {
     pub ingest: IngestConfig,
     pub api: ApiConfig,
     pub github: GithubConfig,
+    pub publish: PublishConfig,
     pub classify: ClassifyConfig,
     pub worker: WorkerConfig,
     pub workspace: WorkspaceConfig,
@@ -137,12 +138,18 @@ fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 pub struct GithubConfig {
     /// `GITHUB_TOKEN`.
     pub token: SecretString,
+    /// Id or client id of an app, which is asked instead of the token. Empty: none.
+    pub app_id: String,
+    /// Its private key (PEM).
+    pub app_key: SecretString,
     /// Of the REST API: `https://api.github.com`, or `https://HOST/api/v3` of an Enterprise Server.
     pub base_url: String,
     /// `owner/name.git` below it is cloned from and pushed to. Empty: the server that `base_url` belongs to.
     pub git_base_url: String,
     /// Limit of one request.
     pub timeout_ms: u64,
+    /// Between the end of one write and the next, in this process.
+    pub write_pause_ms: u64,
     /// Keep work whose tests stay red as a draft pull request.
     pub draft_on_red: bool,
     /// `GITHUB_WEBHOOK_SECRET`. Empty: made at first start and kept in the state directory.
@@ -160,6 +167,20 @@ pub struct GithubConfig {
     /// Tasks that one issue may start in 24 hours.
     pub runs_per_issue_per_day: u32,
     pub own_login: String,
+}
+
+/// `[publish]`: what is made of a pull request besides its text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishConfig {
+    /// Set on each pull request, where it does not have them.
+    pub labels: Vec<String>,
+    /// Work for which no tests were found is a draft.
+    pub draft_untested: bool,
+    /// Logins.
+    pub assignees: Vec<String>,
+    /// Logins, and `organisation/team`.
+    pub reviewers: Vec<String>,
 }
 
 /// `[classify]`: terms of one's own.

@@ -6,11 +6,13 @@
 
 mod address;
 mod api;
+mod app_key;
 mod authentication;
 mod changes;
 mod comments;
 mod error;
 mod issue;
+mod pace;
 mod patience;
 mod permission;
 mod rate;
@@ -19,13 +21,14 @@ mod status_comment;
 
 use std::{sync::Arc, time::Duration};
 
-use secrecy::SecretString;
+use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::sync::OnceCell;
 
 use self::{
     api::{Answer, Api, Ask},
-    authentication::Credentials,
+    authentication::{Credentials, Purpose, Scope},
+    pace::Pace,
 };
 pub use self::{
     changes::Changes,
@@ -40,7 +43,7 @@ pub use self::{
 };
 use crate::{
     Failure, RepositoryName,
-    config::{Config, GithubConfig, given},
+    config::{Config, GithubConfig},
 };
 
 /// How long whoever prepares something waits for GitHub.
@@ -56,6 +59,7 @@ pub const PAGE_ENTRIES: usize = 100;
 pub struct GitHub {
     api: Api,
     credentials: Credentials,
+    pace: Pace,
     git_base_url: String,
     config: GithubConfig,
     own: OnceCell<Own>,
@@ -77,13 +81,18 @@ pub struct Account {
     pub kind: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct AppFacts {
+    slug: String,
+}
+
 impl Account {
     pub fn is_bot(&self) -> bool {
         self.kind.as_deref() == Some("Bot") || self.login.ends_with("[bot]")
     }
 }
 
-/// Whose the configured token is: a login, or `an app` for an installation's. `Ok(None)` where none is configured.
+/// Whose the configured credentials are: a login, `name[bot]` for an app, or `an app` for an installation's token. `Ok(None)` where none is configured.
 ///
 /// # Errors
 /// Configuration: it is not accepted, or `github.base_url` is wrong. Transient: GitHub does not answer.
@@ -101,12 +110,22 @@ impl GitHub {
     /// will run on.
     ///
     /// # Errors
-    /// Configuration: `github.base_url` or `github.git_base_url` cannot be used.
+    /// Configuration: `github.base_url`, `github.git_base_url` or `github.app_key` cannot be used.
     pub fn open(config: &GithubConfig) -> Result<Option<Arc<Self>>, Failure> {
-        let Some(token) = given(&config.token).map(str::trim) else { return Ok(None) };
+        Self::open_for(config, Purpose::Work)
+    }
+
+    /// As [`GitHub::open`], to look at webhooks and set them up: an app's tokens may do that too then.
+    pub fn open_to_set_up(config: &GithubConfig) -> Result<Option<Arc<Self>>, Failure> {
+        Self::open_for(config, Purpose::SetUp)
+    }
+
+    fn open_for(config: &GithubConfig, purpose: Purpose) -> Result<Option<Arc<Self>>, Failure> {
+        let Some(credentials) = Credentials::of(config, purpose)? else { return Ok(None) };
         Ok(Some(Arc::new(Self {
             api: Api::new(config)?,
-            credentials: Credentials::Token(SecretString::from(token)),
+            credentials,
+            pace: Pace::new(Duration::from_millis(config.write_pause_ms)),
             git_base_url: address::git_base(config)?,
             config: config.clone(),
             own: OnceCell::new(),
@@ -116,8 +135,9 @@ impl GitHub {
     /// What a task says that names a repository on GitHub where no token is configured.
     pub fn missing(repository: &RepositoryName) -> Failure {
         Failure::configuration(format!(
-            "{repository} is on GitHub, and there is no token for it: set GITHUB_TOKEN (github.token; \
-             docs/github.md lists its permissions), or give the repository a [[repository]] entry with a url"
+            "{repository} is on GitHub, and there is no token for it: set GITHUB_TOKEN (github.token), or an app's \
+             github.app_id and github.app_key_file (docs/github.md lists the permissions), or give the repository a \
+             [[repository]] entry with a url"
         ))
     }
 
@@ -141,29 +161,54 @@ impl GitHub {
     }
 
     async fn ask_own(&self, patience: &mut Patience) -> Result<Own, ApiError> {
-        match self.read::<Account>("/user", patience).await {
+        if let Credentials::App(_) = self.credentials {
+            let app: AppFacts = self.read("/app", Scope::Ourselves, patience).await?;
+            return Ok(Own::Login(format!("{}[bot]", app.slug)));
+        }
+        match self.read::<Account>("/user", Scope::Ourselves, patience).await {
             Ok(account) => Ok(Own::Login(account.login)),
             Err(error) if error.status() == Some(403) => Ok(Own::SomeApp),
             Err(error) => Err(error),
         }
     }
 
-    async fn read<T: DeserializeOwned>(&self, path: &str, patience: &mut Patience) -> Result<T, ApiError> {
-        self.get(Ask::get(path), patience).await?.decode()
+    async fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        scope: Scope<'_>,
+        patience: &mut Patience,
+    ) -> Result<T, ApiError> {
+        self.get(Ask::get(path), scope, patience).await?.decode()
     }
 
     /// Asks again and again for as long as patience lasts, and hands redirects out.
-    async fn get(&self, ask: Ask<'_>, patience: &mut Patience) -> Result<Answer, ApiError> {
+    async fn get(&self, ask: Ask<'_>, scope: Scope<'_>, patience: &mut Patience) -> Result<Answer, ApiError> {
         loop {
-            match self.once(ask).await {
+            match self.once(ask, scope).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => patience.wait_after(error).await?,
             }
         }
     }
 
-    async fn once(&self, ask: Ask<'_>) -> Result<Answer, ApiError> {
-        self.api.ask(ask, &self.credentials.bearer().await?).await
+    /// Asks in one try. A write waits for its turn.
+    async fn once(&self, ask: Ask<'_>, scope: Scope<'_>) -> Result<Answer, ApiError> {
+        if ask.method == Method::GET {
+            return self.as_somebody(ask, scope).await;
+        }
+        self.pace.take(self.as_somebody(ask, scope)).await
+    }
+
+    /// A minted token that is refused has been revoked: nothing was done, and another is tried once.
+    async fn as_somebody(&self, ask: Ask<'_>, scope: Scope<'_>) -> Result<Answer, ApiError> {
+        let bearer = self.credentials.bearer(&self.api, scope).await?;
+        match self.api.ask(ask, &bearer).await {
+            Err(error) if error.status() == Some(401) && self.credentials.refused(scope) => {
+                let bearer = self.credentials.bearer(&self.api, scope).await?;
+                self.api.ask(ask, &bearer).await
+            }
+            answered => answered,
+        }
     }
 }
 

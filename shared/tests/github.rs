@@ -1,18 +1,22 @@
 //! The client of GitHub's API, against a server that answers as a test says.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
-    config::Config,
+    FailureClass,
+    config::{Config, GithubConfig},
     github::{Changes, GitHub, MARKER, Patience, Permission, Repository, StatusComment},
 };
 use testkit::{
     GitRemote, TestGitHub,
     faults::Fault,
-    github::{LOGIN, TOKEN},
+    github::{APP_ID, App, LOGIN, TOKEN},
 };
 
 const COMMENTS: &str = "/issues/7/comments";
@@ -21,6 +25,7 @@ const OLD: &str = "2024-12-08T09:00:00Z";
 struct Stage {
     server: TestGitHub,
     github: Arc<GitHub>,
+    config: GithubConfig,
 }
 
 impl Stage {
@@ -29,9 +34,25 @@ impl Stage {
         let mut config = Config::defaults().unwrap().github;
         config.token = TOKEN.to_owned().into();
         (config.base_url, config.git_base_url) = (server.api_url(), server.git_url());
-        config.timeout_ms = 2_000;
+        (config.timeout_ms, config.write_pause_ms) = (2_000, 0);
         let github = GitHub::open(&config).unwrap().unwrap();
-        Self { server, github }
+        Self { server, github, config }
+    }
+
+    /// The token is gone, and an app is there.
+    async fn with_app() -> Self {
+        let mut stage = Self::new().await;
+        let app = App::new().unwrap();
+        stage.config.token = String::new().into();
+        stage.config.app_id = APP_ID.to_string();
+        stage.config.app_key = app.key.clone().into();
+        stage.server.install(app);
+        stage.github = GitHub::open(&stage.config).unwrap().unwrap();
+        stage
+    }
+
+    fn minted(&self) -> usize {
+        self.server.with_app(|app| app.asked.len())
     }
 
     fn repository(&self) -> Repository {
@@ -161,4 +182,78 @@ async fn a_lost_answer_leaves_one_status_comment() {
         stage.say("one").await.unwrap();
         assert_eq!(stage.bodies(), [format!("{MARKER}\none")], "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn an_app_works_with_one_token_for_one_repository_and_what_it_needs() {
+    let stage = Stage::with_app().await;
+    stage.say("one").await.unwrap();
+    stage.say("two").await.unwrap();
+    assert_eq!(stage.bodies(), [format!("{MARKER}\ntwo")]);
+    let asked = stage.server.with_app(|app| app.asked.clone());
+    let needed = json!({"contents": "write", "issues": "write", "pull_requests": "write"});
+    assert_eq!(asked, [json!({"repositories": ["cat"], "permissions": needed})]);
+}
+
+#[tokio::test]
+async fn what_an_installation_gives_for_workflows_is_asked_for_too() {
+    let stage = Stage::with_app().await;
+    stage.server.with_app(|app| app.permissions["workflows"] = "write".into());
+    stage.repository().comments(7, &mut patience()).await.unwrap();
+    assert_eq!(stage.server.with_app(|app| app.asked[0]["permissions"]["workflows"].clone()), "write");
+}
+
+#[tokio::test]
+async fn a_revoked_token_of_an_app_is_replaced_once_and_the_write_is_done_once() {
+    let stage = Stage::with_app().await;
+    stage.say("one").await.unwrap();
+    stage.server.revoke_tokens();
+    stage.say("two").await.unwrap();
+    assert_eq!((stage.minted(), stage.bodies().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_token_near_its_end_is_not_used_and_git_always_gets_a_new_one() {
+    let stage = Stage::with_app().await;
+    stage.server.with_app(|app| app.life_s = 200);
+    stage.repository().comments(7, &mut patience()).await.unwrap();
+    stage.server.with_app(|app| app.life_s = 3_600);
+    stage.repository().comments(7, &mut patience()).await.unwrap();
+    stage.repository().comments(7, &mut patience()).await.unwrap();
+    assert_eq!(stage.minted(), 2);
+    stage.repository().git_token().await.unwrap();
+    assert_eq!(stage.minted(), 3);
+}
+
+#[tokio::test]
+async fn an_app_that_is_set_up_wrongly_is_told_what_to_do() {
+    let stage = Stage::with_app().await;
+    stage.server.with_app(|app| app.permissions["issues"] = "read".into());
+    let error = stage.repository().comments(7, &mut patience()).await.err().unwrap();
+    let failure = error.into_failure("cannot read");
+    assert!(failure.class == FailureClass::Configuration && failure.message.contains("issues"), "{failure}");
+
+    let mut config = stage.config.clone();
+    config.app_id = "815".to_owned();
+    let stranger = GitHub::open(&config).unwrap().unwrap();
+    let error = stranger.own(&mut patience()).await.err().unwrap();
+    assert!(error.into_failure("cannot ask").message.contains("app_key_file"));
+
+    for (key, told) in [("", "is empty"), ("-----BEGIN NOTHING-----", "PEM")] {
+        config.app_key = key.to_owned().into();
+        let failure = GitHub::open(&config).err().unwrap();
+        assert!(failure.message.contains(told), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn writes_wait_for_each_other_and_reads_do_not() {
+    let mut stage = Stage::new().await;
+    stage.config.write_pause_ms = 300;
+    stage.github = GitHub::open(&stage.config).unwrap().unwrap();
+    let began = Instant::now();
+    for text in ["one", "two", "three"] {
+        stage.say(text).await.unwrap();
+    }
+    assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
 }

@@ -157,7 +157,8 @@ impl Executor {
         let ended = tokio::select! {
             biased;
             () = stopped(&mut stop) => None,
-            ended = attempt.run() => Some(ended),
+            ended = Box::pin(attempt.run()) => Some(ended),
+            never = Box::pin(talk.follow()) => match never {},
         };
         let died = nursery.empty().await;
         let end = match (ended, died) {

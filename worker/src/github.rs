@@ -9,7 +9,7 @@ mod told;
 use std::time::Duration;
 
 pub(crate) use self::{
-    pull_request::{Content, PullRequests, Standing},
+    pull_request::{Content, Published, PullRequests, Standing},
     told::{Below, Comment},
 };
 

@@ -12,8 +12,8 @@ use shared::{
 };
 
 pub(crate) use self::{
-    git::{Publication, publish},
-    words::{Facts, Moment, pull_request, status},
+    git::{Changes, Publication, Pushed, publish},
+    words::{Facts, Moment, Work, pull_request, status},
 };
 use crate::git::Access;
 

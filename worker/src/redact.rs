@@ -33,8 +33,9 @@ impl Redactor {
     }
 
     pub(crate) fn of(config: &Config) -> Self {
-        let all: [&SecretString; 6] = [
+        let all: [&SecretString; 7] = [
             &config.github.token,
+            &config.github.app_key,
             &config.github.webhook_secret,
             &config.redis.url,
             &config.redis.password,

@@ -143,6 +143,18 @@ fn intake(config: &Config) -> Result<(), Problem> {
         )?;
     }
     within("github.timeout_ms", github.timeout_ms, 10, DAY_MS)?;
+    within("github.write_pause_ms", github.write_pause_ms, 0, 60_000)?;
+    let key = github.app_key.expose_secret();
+    require(
+        github.app_id.trim().is_empty() || !key.is_empty(),
+        "github.app_id",
+        "needs the app's private key too: set github.app_key_file",
+    )?;
+    require(
+        key.is_empty() || key.contains("PRIVATE KEY-----"),
+        "github.app_key",
+        "must be a private key in PEM; for a file write app_key_file",
+    )?;
     label("github.trigger_label", &github.trigger_label)?;
     words("github.trusted_associations", &github.trusted_associations, &ASSOCIATIONS)?;
     words("github.trusted_permissions", &github.trusted_permissions, &PERMISSIONS)?;

@@ -6,10 +6,11 @@ use serde::Serialize;
 use super::{load::BUILT_IN, schema::REPOSITORY};
 
 /// Keys whose values are never shown. The URL of Redis is shown without its password.
-pub(super) const SECRET_KEYS: [&str; 6] = [
+pub(super) const SECRET_KEYS: [&str; 7] = [
     "redis.password",
     "api.token",
     "github.token",
+    "github.app_key",
     "github.webhook_secret",
     "agent.anthropic_api_key",
     "agent.claude_code_oauth_token",

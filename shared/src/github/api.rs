@@ -26,11 +26,16 @@ const MESSAGE_BYTES_MAX: usize = 600;
 /// How long GitHub is left alone that names no time: what its documentation asks for.
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
+/// Where GraphQL is asked.
+pub(super) const GRAPH: &str = "/graphql";
+
 const NOT_MODIFIED: u16 = 304;
 
 /// The API of one server.
 pub(super) struct Api {
-    crab: Octocrab,
+    rest: Octocrab,
+    /// For the little that REST does not have.
+    graph: Octocrab,
     request_max: Duration,
     rate: Mutex<Option<Rate>>,
 }
@@ -78,9 +83,15 @@ impl Api {
         let refuse = |error: octocrab::Error| {
             Failure::configuration(format!("github.base_url {}: {}", config.base_url, causes(&error)))
         };
-        let builder = Octocrab::builder().base_uri(config.base_url.as_str()).map_err(refuse)?;
-        let crab = builder.build().map_err(refuse)?;
-        Ok(Self { crab, request_max: Duration::from_millis(config.timeout_ms), rate: Mutex::default() })
+        let client = |base: &str| Octocrab::builder().base_uri(base)?.build();
+        let rest = client(&config.base_url).map_err(refuse)?;
+        let graph = client(graph_base(&config.base_url)).map_err(refuse)?;
+        Ok(Self {
+            rest,
+            graph,
+            request_max: Duration::from_millis(config.timeout_ms),
+            rate: Mutex::default(),
+        })
     }
 
     /// What the last answer that told it said.
@@ -94,7 +105,8 @@ impl Api {
         let no_answer = |detail: String| ApiError::NoAnswer { request: request.clone(), detail };
         let sent = wire(ask, bearer).map_err(|error| no_answer(error.to_string()))?;
         let exchange = async {
-            let response = self.crab.execute(sent).await;
+            let client = if ask.path == GRAPH { &self.graph } else { &self.rest };
+            let response = client.execute(sent).await;
             let (parts, body) = response.map_err(|error| no_answer(causes(&error)))?.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| no_answer(format!("the answer broke off: {error}")))?;
@@ -120,6 +132,12 @@ impl Api {
             body,
         })
     }
+}
+
+/// GraphQL stands beside an Enterprise Server's REST API, and below GitHub's own.
+fn graph_base(rest: &str) -> &str {
+    let rest = rest.trim_end_matches('/');
+    rest.strip_suffix("/v3").unwrap_or(rest)
 }
 
 fn wire(ask: Ask<'_>, bearer: &SecretString) -> Result<Request<String>, http::Error> {

@@ -1,21 +1,190 @@
-//! As whom GitHub is asked.
+//! As whom GitHub is asked: a token, or an app that mints short-lived ones.
 
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use chrono::{DateTime, Utc};
+use http::Method;
 use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::json;
 
-use super::error::ApiError;
+use super::{
+    api::{Api, Ask},
+    app_key::AppKey,
+    error::ApiError,
+};
+use crate::{
+    Failure, RepositoryName,
+    config::{GithubConfig, given},
+};
+
+/// A token with less left to live is not used any more: a push with it may take minutes.
+const LIFE_MIN: Duration = Duration::from_secs(5 * 60);
+
+/// What a worker's tokens may, and nothing else.
+const TO_WORK: [(&str, &str); 3] = [("contents", "write"), ("issues", "write"), ("pull_requests", "write")];
+
+/// What they may too where the installation was given it: changes below `.github/workflows`.
+const WHERE_GIVEN: [(&str, &str); 1] = [("workflows", "write")];
+
+/// What setting up needs besides, where it is given.
+const TO_SET_UP: [(&str, &str); 1] = [("repository_hooks", "write")];
 
 /// What proves who we are.
 pub(super) enum Credentials {
     /// A personal token, or one that somebody else has minted.
     Token(SecretString),
+    App(Box<App>),
+}
+
+/// What a request is about, which decides the token that it needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope<'a> {
+    /// We ourselves.
+    Ourselves,
+    Repository(&'a RepositoryName),
+}
+
+/// What tokens are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Work,
+    SetUp,
+}
+
+/// An app and its installations' tokens, each good for one repository.
+pub(super) struct App {
+    key: AppKey,
+    purpose: Purpose,
+    tokens: Mutex<HashMap<String, Minted>>,
+}
+
+#[derive(Clone)]
+struct Minted {
+    token: SecretString,
+    until: SystemTime,
+}
+
+#[derive(Deserialize)]
+struct Installation {
+    id: u64,
+    #[serde(default)]
+    permissions: HashMap<String, String>,
+    suspended_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: SecretString,
+    expires_at: DateTime<Utc>,
 }
 
 impl Credentials {
+    /// `Ok(None)` where none are configured.
+    pub(super) fn of(config: &GithubConfig, purpose: Purpose) -> Result<Option<Self>, Failure> {
+        let id = config.app_id.trim();
+        if !id.is_empty() {
+            let pem = given(&config.app_key).unwrap_or_default();
+            let key = AppKey::read(id, pem).map_err(|problem| {
+                Failure::configuration(format!("github.app_key: {problem}; see docs/github.md"))
+            })?;
+            return Ok(Some(Self::App(Box::new(App { key, purpose, tokens: Mutex::default() }))));
+        }
+        let token = given(&config.token).map(str::trim).filter(|token| !token.is_empty());
+        Ok(token.map(|token| Self::Token(SecretString::from(token))))
+    }
+
     /// The bearer token of the next request.
-    #[expect(clippy::unused_async, reason = "an app's token is asked for")]
-    pub(super) async fn bearer(&self) -> Result<SecretString, ApiError> {
-        match self {
-            Self::Token(token) => Ok(token.clone()),
+    pub(super) async fn bearer(&self, api: &Api, scope: Scope<'_>) -> Result<SecretString, ApiError> {
+        match (self, scope) {
+            (Self::Token(token), _) => Ok(token.clone()),
+            (Self::App(app), Scope::Ourselves) => Ok(app.key.sign(SystemTime::now())),
+            (Self::App(app), Scope::Repository(repository)) => match app.cached(repository) {
+                Some(token) => Ok(token),
+                None => app.mint(api, repository).await,
+            },
         }
     }
+
+    /// As [`Credentials::bearer`] for a repository, with its whole life before it where it can be had.
+    pub(super) async fn fresh(
+        &self,
+        api: &Api,
+        repository: &RepositoryName,
+    ) -> Result<SecretString, ApiError> {
+        match self {
+            Self::Token(token) => Ok(token.clone()),
+            Self::App(app) => app.mint(api, repository).await,
+        }
+    }
+
+    /// Forgets a token that was refused. Whether another one can be had.
+    pub(super) fn refused(&self, scope: Scope<'_>) -> bool {
+        match (self, scope) {
+            (Self::App(app), Scope::Repository(repository)) => app.forget(repository),
+            _ => false,
+        }
+    }
+}
+
+impl App {
+    fn tokens(&self) -> std::sync::MutexGuard<'_, HashMap<String, Minted>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cached(&self, repository: &RepositoryName) -> Option<SecretString> {
+        let minted = self.tokens().get(&key_of(repository)).cloned()?;
+        (minted.until > SystemTime::now() + LIFE_MIN).then_some(minted.token)
+    }
+
+    fn forget(&self, repository: &RepositoryName) -> bool {
+        self.tokens().remove(&key_of(repository)).is_some()
+    }
+
+    /// A new token for this repository and what we do there, nothing else.
+    async fn mint(&self, api: &Api, repository: &RepositoryName) -> Result<SecretString, ApiError> {
+        let Some((owner, name)) = repository.forge() else {
+            return Err(ApiError::Unusable(format!("{repository} is not on GitHub")));
+        };
+        let jwt = self.key.sign(SystemTime::now());
+        let path = format!("/repos/{owner}/{name}/installation");
+        let installation: Installation = api.ask(Ask::get(&path), &jwt).await?.decode()?;
+        if installation.suspended_at.is_some() {
+            return Err(ApiError::Unusable(format!("the app's installation at {owner} is suspended")));
+        }
+        let permissions = self.permissions(&installation.permissions)?;
+        let body = json!({ "repositories": [name], "permissions": permissions });
+        let path = format!("/app/installations/{}/access_tokens", installation.id);
+        let ask = Ask { method: &Method::POST, body: Some(&body), ..Ask::get(&path) };
+        let minted: Token = api.ask(ask, &jwt).await?.decode()?;
+        let token = minted.token.clone();
+        self.tokens().insert(key_of(repository), Minted { token, until: minted.expires_at.into() });
+        Ok(minted.token)
+    }
+
+    fn permissions(
+        &self,
+        given: &HashMap<String, String>,
+    ) -> Result<HashMap<&'static str, &'static str>, ApiError> {
+        let has = |(name, level): &&(&str, &str)| given.get(*name).is_some_and(|had| had == level);
+        let lacking: Vec<&str> = TO_WORK.iter().filter(|need| !has(need)).map(|(name, _)| *name).collect();
+        if self.purpose == Purpose::Work && !lacking.is_empty() {
+            return Err(ApiError::Unusable(format!(
+                "the app lacks permissions: give it read and write of {}, and have the installation accept them",
+                lacking.join(", ")
+            )));
+        }
+        let set_up = TO_SET_UP.iter().filter(|_| self.purpose == Purpose::SetUp);
+        let wanted = TO_WORK.iter().chain(&WHERE_GIVEN).chain(set_up);
+        Ok(wanted.filter(has).copied().collect())
+    }
+}
+
+/// GitHub's names do not differ by case.
+fn key_of(repository: &RepositoryName) -> String {
+    repository.to_string().to_ascii_lowercase()
 }

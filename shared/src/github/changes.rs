@@ -58,7 +58,7 @@ impl Repository {
         for page in 1..=PAGES_MAX {
             let path = self.path(&format!("{what}&{query}&page={page}").replace("?&", "?"));
             let ask = Ask { etag: etag.filter(|_| page == 1), ..Ask::get(&path) };
-            let answer = self.github.get(ask, patience).await?;
+            let answer = self.github.get(ask, self.scope(), patience).await?;
             if answer.is_unchanged() {
                 return Ok(Changes::NotModified);
             }

@@ -19,6 +19,9 @@ pub enum ApiError {
     /// Something that is not GitHub's API answered, or a version of it that is not known here.
     #[error("{request}: the answer cannot be read ({detail})")]
     Unreadable { request: String, detail: String },
+    /// The credentials cannot do it, whatever is asked.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 impl ApiError {
@@ -26,7 +29,7 @@ impl ApiError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::NoAnswer { .. } | Self::Server { .. } | Self::Limited { .. } => true,
-            Self::Refused { .. } | Self::Unreadable { .. } => false,
+            Self::Refused { .. } | Self::Unreadable { .. } | Self::Unusable(_) => false,
         }
     }
 
@@ -55,7 +58,10 @@ impl ApiError {
             FailureClass::Configuration
         };
         let remedy = match self.status() {
-            Some(401) => "; the token is not accepted: set GITHUB_TOKEN to a valid one",
+            Some(401) => {
+                "; the token is not accepted: set GITHUB_TOKEN, or an app's github.app_id and github.app_key_file, to \
+                 what is valid"
+            }
             Some(403) => {
                 "; the token lacks a permission (Contents, Pull requests and Issues: read and write; see docs/github.md)"
             }
@@ -63,6 +69,7 @@ impl ApiError {
                 "; it does not exist, or the token may not see it: check the name and the token's repositories"
             }
             Some(301 | 302 | 307 | 308 | 410) => "; it was moved or deleted: use its present name",
+            _ if matches!(self, Self::Unusable(_)) => "",
             _ if class == FailureClass::Configuration => "; check github.base_url",
             _ => "",
         };

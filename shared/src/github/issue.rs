@@ -72,7 +72,9 @@ pub async fn read_issue(
     let repository = github.find_repository(owner, name, config).await?;
     let doing = format!("cannot read issue #{number} of {}", repository.name());
     let mut patience = Patience::new(PREPARE_PATIENCE);
-    let answer = github.get(Ask::get(&repository.path(&format!("issues/{number}"))), &mut patience).await;
+    let answer = github
+        .get(Ask::get(&repository.path(&format!("issues/{number}"))), repository.scope(), &mut patience)
+        .await;
     let answer = answer.map_err(|error| error.into_failure(&doing))?;
     let entry: Entry = answer.decode().map_err(|error| error.into_failure(&doing))?;
     if entry.pull_request.is_some() {

@@ -38,6 +38,20 @@ impl Permission {
     }
 }
 
+impl Permission {
+    /// GitHub's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Triage => "triage",
+            Self::Write => "write",
+            Self::Maintain => "maintain",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 impl Repository {
     /// What `login` may do here. Nothing, where GitHub knows nobody of that name. A role that the organisation has
     /// made itself counts as the permission that it builds on.

@@ -5,10 +5,19 @@ use std::sync::Arc;
 use http::Method;
 use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{GitHub, PREPARE_PATIENCE, api::Ask, error::ApiError, patience::Patience};
-use crate::{Failure, RepositoryName, config::Config};
+use super::{
+    GitHub, PREPARE_PATIENCE,
+    api::{Ask, GRAPH},
+    authentication::Scope,
+    error::ApiError,
+    patience::Patience,
+};
+use crate::{Failure, RepositoryName, config::Config, task::cut};
+
+/// Of an error's text that is shown, in bytes.
+const MESSAGE_BYTES_MAX: usize = 600;
 
 /// A repository, as our token sees it.
 #[derive(Clone)]
@@ -70,13 +79,15 @@ impl GitHub {
     async fn facts(&self, owner: &str, name: &str) -> Result<Facts, Failure> {
         let failed = |error: ApiError| error.into_failure(&format!("cannot read {owner}/{name}"));
         let mut patience = Patience::new(PREPARE_PATIENCE);
-        let path = format!("/repos/{owner}/{name}");
-        let answer = self.get(Ask::get(&path), &mut patience).await.map_err(failed)?;
+        let asked: RepositoryName =
+            format!("{owner}/{name}").parse().map_err(|error| Failure::configuration(format!("{error}")))?;
+        let (path, scope) = (format!("/repos/{asked}"), Scope::Repository(&asked));
+        let answer = self.get(Ask::get(&path), scope, &mut patience).await.map_err(failed)?;
         // A renamed one answers with its id's address, on the same server.
         let base = self.config.base_url.trim_end_matches('/');
         let target = answer.location.as_deref().filter(|_| answer.is_redirect());
         match target.and_then(|target| target.strip_prefix(base)).filter(|path| path.starts_with('/')) {
-            Some(path) => self.read(path, &mut patience).await.map_err(failed),
+            Some(path) => self.read(path, scope, &mut patience).await.map_err(failed),
             None => answer.decode().map_err(failed),
         }
     }
@@ -99,9 +110,10 @@ impl Repository {
         format!("{}/{}.git", self.github.git_base_url, self.name)
     }
 
-    /// What lets git in there, for the next few minutes.
+    /// What lets git in there: an app's is minted for it, so that a long push does not outlive it. Asked for in one
+    /// try.
     pub async fn git_token(&self) -> Result<SecretString, ApiError> {
-        self.github.credentials.bearer().await
+        self.github.credentials.fresh(&self.github.api, &self.name).await
     }
 
     /// Reads what is at `rest` below the repository, again and again for as long as patience lasts. A redirect is
@@ -111,7 +123,7 @@ impl Repository {
         rest: &str,
         patience: &mut Patience,
     ) -> Result<T, ApiError> {
-        self.github.read(&self.path(rest), patience).await
+        self.github.read(&self.path(rest), self.scope(), patience).await
     }
 
     /// Creates, in one try. After an error that passes, nobody knows whether it was done: look before the next.
@@ -127,8 +139,31 @@ impl Repository {
     /// Removes, in one try.
     pub async fn remove(&self, rest: &str) -> Result<(), ApiError> {
         let path = self.path(rest);
-        let answer = self.github.once(Ask { method: &Method::DELETE, ..Ask::get(&path) }).await?;
+        let answer =
+            self.github.once(Ask { method: &Method::DELETE, ..Ask::get(&path) }, self.scope()).await?;
         answer.settled()
+    }
+
+    /// Has something done that takes no words and answers with none, in one try.
+    pub async fn order(&self, rest: &str) -> Result<(), ApiError> {
+        let path = self.path(rest);
+        let ask = Ask { method: &Method::POST, ..Ask::get(&path) };
+        self.github.once(ask, self.scope()).await?.settled()
+    }
+
+    /// Has GraphQL change something, in one try. `variables` are the query's.
+    pub async fn mutate(&self, query: &str, variables: &Value) -> Result<Value, ApiError> {
+        let body = json!({ "query": query, "variables": variables });
+        let ask = Ask { method: &Method::POST, body: Some(&body), ..Ask::get(GRAPH) };
+        let answer: Value = self.github.once(ask, self.scope()).await?.decode()?;
+        match answer["errors"][0]["message"].as_str() {
+            Some(message) => Err(ApiError::Refused {
+                request: format!("POST {GRAPH}"),
+                status: 200,
+                message: cut(message, MESSAGE_BYTES_MAX).to_owned(),
+            }),
+            None => Ok(answer),
+        }
     }
 
     async fn write<T: DeserializeOwned>(
@@ -138,7 +173,12 @@ impl Repository {
         body: &Value,
     ) -> Result<T, ApiError> {
         let path = self.path(rest);
-        self.github.once(Ask { method, path: &path, body: Some(body), etag: None }).await?.decode()
+        let ask = Ask { method, path: &path, body: Some(body), etag: None };
+        self.github.once(ask, self.scope()).await?.decode()
+    }
+
+    pub(super) fn scope(&self) -> Scope<'_> {
+        Scope::Repository(&self.name)
     }
 
     pub(super) fn path(&self, rest: &str) -> String {

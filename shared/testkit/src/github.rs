@@ -1,6 +1,7 @@
 //! As much of GitHub as the worker talks to: one repository `octo/cat` with git over HTTP behind a check of the
 //! token, its issue, comments and pull requests, and whatever goes wrong at the moment that a test names.
 
+mod app;
 mod state;
 
 use std::{
@@ -9,10 +10,14 @@ use std::{
 };
 
 use anyhow::Result;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-pub use self::state::{Comment, PullRequest, State};
+pub use self::{
+    app::{APP_ID, APP_LOGIN, App},
+    state::{Comment, PullRequest, State},
+};
 use crate::{
     faults::Faults,
     git::GitRemote,
@@ -22,9 +27,6 @@ use crate::{
 
 /// The token that is let in.
 pub const TOKEN: &str = "ghp_test0123456789abcdef";
-
-/// [`TOKEN`] as git sends it: base64 of `x-access-token:TOKEN`.
-const BASIC: &str = "Basic eC1hY2Nlc3MtdG9rZW46Z2hwX3Rlc3QwMTIzNDU2Nzg5YWJjZGVm";
 
 /// Whom the token belongs to.
 pub const LOGIN: &str = "cluster-bot";
@@ -39,6 +41,17 @@ struct Shared {
     remote: GitRemote,
     api: Api,
     faults: Faults,
+    /// Every request to the API.
+    asked: Mutex<Vec<Asked>>,
+    app: Mutex<Option<App>>,
+    tokens: Mutex<Tokens>,
+}
+
+/// Who is let in.
+struct Tokens {
+    valid: Vec<String>,
+    /// Whether git may only fetch.
+    read_only: bool,
 }
 
 /// Who answers what is not git.
@@ -61,7 +74,10 @@ impl TestGitHub {
     }
 
     async fn serve(remote: GitRemote, api: Api) -> Result<Self> {
-        let shared = Arc::new(Shared { remote, api, faults: Faults::default() });
+        let tokens = Mutex::new(Tokens { valid: vec![TOKEN.to_owned()], read_only: false });
+        let app = Mutex::default();
+        let (faults, asked) = (Faults::default(), Mutex::default());
+        let shared = Arc::new(Shared { remote, api, faults, asked, app, tokens });
         let serving = Arc::clone(&shared);
         let server = HttpServer::start(move |asked| {
             let shared = Arc::clone(&serving);
@@ -83,6 +99,35 @@ impl TestGitHub {
     /// The repository on disk.
     pub fn remote(&self) -> &GitRemote {
         &self.shared.remote
+    }
+
+    /// Has an app instead of the token.
+    pub fn install(&self, app: App) {
+        lock(&self.shared.tokens).valid.clear();
+        *lock(&self.shared.app) = Some(app);
+    }
+
+    /// The app that was installed.
+    ///
+    /// # Panics
+    /// Where none was.
+    pub fn with_app<T>(&self, look: impl FnOnce(&mut App) -> T) -> T {
+        look(lock(&self.shared.app).as_mut().unwrap_or_else(|| panic!("no app was installed")))
+    }
+
+    /// Lets nobody in any more who was until now.
+    pub fn revoke_tokens(&self) {
+        lock(&self.shared.tokens).valid.clear();
+    }
+
+    /// Lets git fetch and not push from now on.
+    pub fn make_read_only(&self) {
+        lock(&self.shared.tokens).read_only = true;
+    }
+
+    /// Every request to the API so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        lock(&self.shared.asked).clone()
     }
 
     pub fn faults(&self) -> &Faults {
@@ -107,6 +152,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     async fn serve(&self, asked: Asked) -> Reply {
+        if asked.path.starts_with("/api/") {
+            lock(&self.asked).push(asked.clone());
+        }
         let fault = self.faults.meet(&format!("{} {}", asked.method, asked.path));
         let Some(fault) = fault else { return self.answer(&asked).await };
         if let Some(reply) = fault.instead() {
@@ -117,10 +165,20 @@ impl Shared {
     }
 
     async fn answer(&self, asked: &Asked) -> Reply {
+        if asked.path == "/api/graphql" {
+            return match &self.api {
+                Api::Own(state) => self.api(state, "/graphql", asked),
+                Api::PassedOn(_) => Reply::json(404, &json!({"message": "Not Found"})),
+            };
+        }
         match asked.path.strip_prefix("/api/v3") {
             Some(path) => match &self.api {
                 Api::Own(state) => self.api(state, path, asked),
-                Api::PassedOn(url) => pass_on(url, path, asked).await.unwrap_or(Reply::Close),
+                Api::PassedOn(url) => {
+                    let reply = pass_on(url, path, asked).await.unwrap_or(Reply::Close);
+                    self.remember_minted(path, &reply);
+                    reply
+                }
             },
             None => self.git(asked).await,
         }
@@ -132,8 +190,16 @@ impl Shared {
             headers: vec![("www-authenticate".to_owned(), format!("Basic realm=\"{name}\""))],
             body: "no\n".into(),
         };
-        if asked.header("authorization") != BASIC {
+        let (let_in, read_only) = {
+            let tokens = lock(&self.tokens);
+            (tokens.valid.iter().any(|token| asked.header("authorization") == basic(token)), tokens.read_only)
+        };
+        if !let_in {
             return denied(401, "GitHub");
+        }
+        let pushes = asked.query.contains("git-receive-pack") || asked.path.ends_with("/git-receive-pack");
+        if read_only && pushes {
+            return denied(403, "GitHub");
         }
         let Some(rest) = asked.path.strip_prefix("/octo/cat.git") else { return denied(404, "GitHub") };
         let path = self.remote.path();
@@ -142,20 +208,49 @@ impl Shared {
         git_http::answer(root, &inner, asked).await.unwrap_or(Reply::Close)
     }
 
+    /// A token that the API mints lets git in too.
+    fn remember_minted(&self, path: &str, reply: &Reply) {
+        let Reply::Answer { status: 201, body, .. } = reply else { return };
+        if !path.ends_with("/access_tokens") {
+            return;
+        }
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        lock(&self.tokens).valid.extend(answer["token"].as_str().map(str::to_owned));
+    }
+
     fn api(&self, state: &Mutex<State>, path: &str, asked: &Asked) -> Reply {
-        if asked.header("authorization") != format!("Bearer {TOKEN}") {
-            return Reply::json(401, &json!({"message": "Bad credentials"}));
+        let refused = || Reply::json(401, &json!({"message": "Bad credentials"}));
+        let Some(bearer) = asked.header("authorization").strip_prefix("Bearer ") else { return refused() };
+        let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        let mut app = lock(&self.app);
+        if let Some(app) = app.as_mut().filter(|app| app.signed(bearer)) {
+            let (status, answer) = app.answer(&asked.method, path, &body);
+            let reply = Reply::json(status, &answer);
+            self.remember_minted(path, &reply);
+            return reply;
+        }
+        let login = if app.is_some() { APP_LOGIN } else { LOGIN };
+        drop(app);
+        if !lock(&self.tokens).valid.iter().any(|token| token == bearer) {
+            return refused();
+        }
+        if path == "/user" && login == APP_LOGIN {
+            return Reply::json(403, &json!({"message": "Resource not accessible by integration"}));
         }
         if path == "/repos/octo/old-name" {
             let location = format!("http://{}/api/v3/repositories/1", asked.header("host"));
             let headers = vec![("location".to_owned(), location)];
             return Reply::Answer { status: 301, headers, body: r#"{"message":"Moved Permanently"}"#.into() };
         }
-        let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
         let branches = self.remote.branches().unwrap_or_default();
-        let (status, answer) = lock(state).answer(&asked.method, path, asked, &body, &branches);
+        let (status, answer) = lock(state).answer(&asked.method, path, asked, &body, &branches, login);
         with_limits(Reply::json(status, &answer), asked)
     }
+}
+
+/// A token as git sends it.
+fn basic(token: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("x-access-token:{token}")))
 }
 
 /// The headers that GitHub's answers have; an answer that the asker knows already is not sent again.

@@ -1,10 +1,13 @@
 //! The pull request of a branch: found by its head, made only where none is, one a branch.
 
-use serde::Deserialize;
-use serde_json::json;
+use std::time::Duration;
+
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, json};
 use shared::{
     Failure,
-    github::{ApiError, PAGE_ENTRIES, Patience, Repository},
+    config::PublishConfig,
+    github::{Account, ApiError, PAGE_ENTRIES, Patience, Repository},
 };
 
 use super::PUBLISH_PATIENCE;
@@ -12,6 +15,12 @@ use crate::run::{FenceCheck, Problem};
 
 /// Branches of one issue that are tried; each stands for a pull request that was closed or merged.
 const BRANCHES_MAX: usize = 50;
+
+/// How long a label or a reviewer is tried to be set, each.
+const ADORN_PATIENCE: Duration = Duration::from_secs(20);
+
+const MAKE_READY: &str = "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { \
+                          pullRequest { isDraft } } }";
 
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 250;
@@ -25,7 +34,8 @@ pub(crate) struct Content {
     pub body: String,
     /// The branch that it is to be merged into.
     pub base: String,
-    /// Counts where the pull request is made; one that stands stays what it is.
+    /// Counts where the pull request is made. One that stands never becomes a draft, and a draft becomes ready
+    /// where this says so.
     pub draft: bool,
 }
 
@@ -41,6 +51,7 @@ pub(crate) enum Standing {
 pub(crate) struct Published {
     pub number: u64,
     pub url: String,
+    entry: Entry,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +62,26 @@ struct Entry {
     #[serde(default)]
     draft: bool,
     head: Head,
+    #[serde(default)]
+    node_id: String,
+    #[serde(default)]
+    labels: Vec<Label>,
+    #[serde(default)]
+    assignees: Vec<Account>,
+    #[serde(default)]
+    requested_reviewers: Vec<Account>,
+    #[serde(default)]
+    requested_teams: Vec<Team>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Team {
+    slug: String,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +98,8 @@ struct HeadRepository {
 }
 
 impl Entry {
-    fn published(&self) -> Published {
-        Published { number: self.number, url: self.html_url.clone() }
+    fn published(self) -> Published {
+        Published { number: self.number, url: self.html_url.clone(), entry: self }
     }
 }
 
@@ -126,6 +157,55 @@ impl PullRequests<'_> {
         }
     }
 
+    /// Gives it what is configured and it does not have. `Err` says what could not be done; the rest was.
+    pub(crate) async fn adorn(&self, published: &Published, config: &PublishConfig) -> Result<(), String> {
+        let Published { number, entry, .. } = published;
+        let logins = |accounts: &[Account]| -> Vec<String> {
+            accounts.iter().map(|account| account.login.clone()).collect()
+        };
+        let labels = lacking(&config.labels, entry.labels.iter().map(|label| label.name.clone()));
+        let assignees = lacking(&config.assignees, logins(&entry.assignees));
+        let (teams, people): (Vec<String>, Vec<String>) =
+            config.reviewers.iter().cloned().partition(|name| name.contains('/'));
+        let people = lacking(&people, logins(&entry.requested_reviewers));
+        let teams: Vec<String> =
+            teams.iter().filter_map(|name| Some(name.split_once('/')?.1.to_owned())).collect();
+        let teams = lacking(&teams, entry.requested_teams.iter().map(|team| team.slug.clone()));
+        let mut problems = Vec::new();
+        for (wanted, rest, body) in [
+            (!labels.is_empty(), format!("issues/{number}/labels"), json!({ "labels": labels })),
+            (!assignees.is_empty(), format!("issues/{number}/assignees"), json!({ "assignees": assignees })),
+            (
+                !(people.is_empty() && teams.is_empty()),
+                format!("pulls/{number}/requested_reviewers"),
+                json!({ "reviewers": people, "team_reviewers": teams }),
+            ),
+        ] {
+            // Repeating any of these changes nothing, so that an error that passes needs no look.
+            if wanted && let Err(error) = self.repeatable(&rest, &body).await {
+                problems.push(error.to_string());
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    async fn repeatable(&self, rest: &str, body: &Value) -> Result<(), ApiError> {
+        let mut patience = Patience::new(ADORN_PATIENCE);
+        loop {
+            match self.0.create::<IgnoredAny>(rest, body).await {
+                Ok(_) => return Ok(()),
+                Err(error) => patience.wait_after(error).await?,
+            }
+        }
+    }
+
+    /// Makes a draft ready for review, which REST cannot. Repeating it changes nothing.
+    pub(crate) async fn make_ready(&self, published: &Published) -> Result<(), String> {
+        let variables = json!({ "id": published.entry.node_id });
+        let done = self.0.mutate(MAKE_READY, &variables).await;
+        done.map(drop).map_err(|error| error.to_string())
+    }
+
     async fn open(&self, branch: &str, content: &Content) -> Result<Entry, ApiError> {
         let Content { base, draft, body, .. } = content;
         let title = title(&content.title);
@@ -168,6 +248,12 @@ fn as_seen(error: ApiError) -> ApiError {
         }
         other => other,
     }
+}
+
+/// What of `wanted` is not among `had`. GitHub's names do not differ by case.
+fn lacking(wanted: &[String], had: impl IntoIterator<Item = String>) -> Vec<String> {
+    let had: Vec<String> = had.into_iter().collect();
+    wanted.iter().filter(|name| !had.iter().any(|had| had.eq_ignore_ascii_case(name))).cloned().collect()
 }
 
 fn title(text: &str) -> String {

@@ -38,11 +38,26 @@ pub(crate) struct Publication<'a> {
     pub still_held: &'a FenceCheck,
 }
 
-/// Pushes the result to its branch and returns the commit.
+/// What was pushed.
+pub(crate) struct Pushed {
+    pub commit: String,
+    pub changes: Changes,
+}
+
+/// How much differs from the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub files: u64,
+    /// Lines; those of binary files are not counted.
+    pub added: u64,
+    pub removed: u64,
+}
+
+/// Pushes the result to its branch.
 ///
 /// A branch that an earlier run has left, of which nobody knows whether it was told, is replaced: the push
 /// names the commit that it read here, so that nothing that came later is overwritten.
-pub(crate) async fn publish(result: &Publication<'_>) -> Result<String, Problem> {
+pub(crate) async fn publish(result: &Publication<'_>) -> Result<Pushed, Problem> {
     let repository = result.workspace.root().join("publish.git");
     let commit = receive(result, &repository).await?;
     held(result).await?;
@@ -68,7 +83,20 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<String, Problem>
         &refspec,
     ];
     remote.run_in(&repository, &push).await.map_err(|error| error.into_failure(&doing))?;
-    Ok(commit)
+    let changes = count_changes(result, &repository, &commit).await;
+    Ok(Pushed { commit, changes })
+}
+
+/// Counts what the commit changes. Nothing hangs on it: where git cannot tell, nothing is told.
+async fn count_changes(result: &Publication<'_>, repository: &Path, commit: &str) -> Changes {
+    let args =
+        ["diff", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv", &result.base.commit, commit];
+    let told = result.git.run_in(repository, &args).await.unwrap_or_default();
+    told.lines().fold(Changes::default(), |sum, line| {
+        let mut numbers = line.split('\t').map(|number| number.parse().unwrap_or(0));
+        let (added, removed) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        Changes { files: sum.files + 1, added: sum.added + added, removed: sum.removed + removed }
+    })
 }
 
 async fn held(result: &Publication<'_>) -> Result<(), Problem> {

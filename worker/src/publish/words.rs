@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use shared::{Failure, FailureClass, Outcome, TaskId, outcome::TestsSummary};
 
-use crate::harmless::{code, code_block, quotation};
+use super::Changes;
+use crate::{
+    harmless::{code, code_block, quotation},
+    run::Phase,
+};
 
 /// Of the agent's own words, in bytes.
 const WORDS_BYTES_MAX: usize = 8 * 1024;
@@ -19,11 +23,16 @@ pub(crate) struct Facts<'a> {
     /// Which claim of the task this is, from 1.
     pub run: u32,
     pub took: Duration,
+    /// What the agent says that it has cost so far; `None` where it does not say.
+    pub cost_usd: Option<f64>,
+    /// The pull request is good and has still to be marked as ready.
+    pub draft: bool,
 }
 
 /// How a task stands, for its issue.
 pub(crate) enum Moment<'a> {
     Started,
+    Working(Phase),
     Finished(&'a Outcome),
     /// `again`: the task is tried again by itself.
     Failed {
@@ -37,23 +46,29 @@ pub(crate) enum Moment<'a> {
     Returned,
 }
 
-/// The body of a pull request. `answer` is what the agent said at its end.
-pub(crate) fn pull_request(
-    issue: Option<u64>,
-    answer: &str,
-    tests: &TestsSummary,
-    rounds: u32,
-    facts: &Facts<'_>,
-) -> String {
+/// What a run has made.
+pub(crate) struct Work<'a> {
+    /// What the agent said at its end.
+    pub answer: &'a str,
+    pub changes: Changes,
+    pub tests: &'a TestsSummary,
+    pub rounds: u32,
+}
+
+/// The body of a pull request.
+pub(crate) fn pull_request(issue: Option<u64>, work: &Work<'_>, facts: &Facts<'_>) -> String {
     let closes = issue.map_or_else(String::new, |number| format!("Closes #{number}\n\n"));
-    let words = quotation(answer, WORDS_BYTES_MAX);
+    let words = quotation(work.answer, WORDS_BYTES_MAX);
     let words = if words.is_empty() { "> (it said nothing)".to_owned() } else { words };
     format!(
         "{closes}### Summary\n\nThe agent's own words, which nobody has checked:\n\n{words}\n\n\
          ### How it was made\n\n\
          | | |\n|---|---|\n\
-         | Tests | {} |\n| Rounds | {rounds} |\n| Duration | {} |\n| Task | {} |\n| Worker | {} |\n",
-        tests_result(tests).replace('|', "\\|"),
+         | Changes | {} |\n| Tests | {} |\n| Rounds | {} |\n{}| Duration | {} |\n| Task | {} |\n| Worker | {} |\n",
+        changed(work.changes),
+        tests_result(work.tests).replace('|', "\\|"),
+        work.rounds,
+        facts.cost_usd.map_or_else(String::new, |usd| format!("| Cost | {} |\n", cost(usd))),
         duration(facts.took),
         code(facts.task.as_str()),
         code(facts.node),
@@ -65,8 +80,10 @@ pub(crate) fn status(moment: &Moment<'_>, facts: &Facts<'_>, label: &str) -> Str
     let told = match moment {
         Moment::Started if facts.run > 1 => format!("**Working on it**, for the {}. time.", facts.run),
         Moment::Started => "**Working on it.**".to_owned(),
+        Moment::Working(phase) => format!("**Working on it:** {phase}."),
         Moment::Finished(Outcome::PullRequest { url, tests, .. }) => {
-            format!("**Done:** {url}\n\nTests: {}.", tests_result(tests))
+            let draft = if facts.draft { " It is still a draft: mark it as ready for review." } else { "" };
+            format!("**Done:** {url}\n\nTests: {}.{draft}", tests_result(tests))
         }
         Moment::Finished(Outcome::Branch { branch, tests, .. }) => {
             format!("**Done:** branch {}. Tests: {}.", code(branch), tests_result(tests))
@@ -87,9 +104,10 @@ pub(crate) fn status(moment: &Moment<'_>, facts: &Facts<'_>, label: &str) -> Str
         }
         Moment::Returned => "**Waiting** for a worker: the one that had begun was stopped.".to_owned(),
     };
-    let spent = match moment {
-        Moment::Started => String::new(),
-        _ => format!(", {}", duration(facts.took)),
+    let spent = match (moment, facts.cost_usd) {
+        (Moment::Started, _) => String::new(),
+        (_, None) => format!(", {}", duration(facts.took)),
+        (_, Some(usd)) => format!(", {}, {}", duration(facts.took), cost(usd)),
     };
     format!("{told}\n\n<sub>Task {} on worker {}{spent}</sub>", code(facts.task.as_str()), code(facts.node))
 }
@@ -137,6 +155,16 @@ fn tests_result(tests: &TestsSummary) -> String {
     }
 }
 
+fn changed(changes: Changes) -> String {
+    let Changes { files, added, removed } = changes;
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    format!("{files}, +{added} −{removed}")
+}
+
+fn cost(usd: f64) -> String {
+    format!("${usd:.2}")
+}
+
 fn duration(took: Duration) -> String {
     match took.as_secs() {
         s @ ..60 => format!("{s} s"),
@@ -150,22 +178,44 @@ mod tests {
     use super::*;
 
     fn facts(task: &TaskId) -> Facts<'_> {
-        Facts { task, node: "pc-1", run: 1, took: Duration::from_secs(200) }
+        Facts {
+            task,
+            node: "pc-1",
+            run: 1,
+            took: Duration::from_secs(200),
+            cost_usd: Some(0.416),
+            draft: false,
+        }
     }
 
     #[test]
     fn a_pull_request_closes_its_issue_first_and_marks_the_agents_words() {
         let task: TaskId = "t-1".parse().unwrap();
         let tests = TestsSummary::Passed { command: "make `x` | cat".to_owned(), count: None };
-        let body = pull_request(Some(7), "Done, @octocat; closes #9", &tests, 2, &facts(&task));
+        let work = Work {
+            answer: "Done, @octocat; closes #9",
+            changes: Changes { files: 2, added: 10, removed: 3 },
+            tests: &tests,
+            rounds: 2,
+        };
+        let body = pull_request(Some(7), &work, &facts(&task));
         assert!(body.starts_with("Closes #7\n\n"));
         assert!(body.contains("own words") && body.contains("> Done, @ octocat; closes # 9"));
-        for line in ["| Rounds | 2 |", "| Duration | 3 min 20 s |", "| Task | `t-1` |", "| Worker | `pc-1` |"]
-        {
+        for line in [
+            "| Changes | 2 files, +10 −3 |",
+            "| Cost | $0.42 |",
+            "| Rounds | 2 |",
+            "| Duration | 3 min 20 s |",
+            "| Task | `t-1` |",
+            "| Worker | `pc-1` |",
+        ] {
             assert!(body.contains(line), "{body}");
         }
         assert!(body.contains("passed (`make 'x' \\| cat`)"), "{body}");
-        let none = pull_request(None, " ", &TestsSummary::NoneFound, 1, &facts(&task));
+        let work = Work { answer: " ", tests: &TestsSummary::NoneFound, ..work };
+        let unpriced = Facts { cost_usd: None, ..facts(&task) };
+        let none = pull_request(None, &work, &unpriced);
+        assert!(!none.contains("Cost"), "{none}");
         assert!(none.starts_with("### Summary") && none.contains("none found") && !none.contains("passed"));
     }
 
@@ -174,6 +224,7 @@ mod tests {
         let task: TaskId = "t-1".parse().unwrap();
         let say = |moment| status(&moment, &facts(&task), "claude");
         assert!(say(Moment::Started).contains("`pc-1`"));
+        assert!(say(Moment::Working(Phase::Testing { round: 2 })).contains("testing (round 2)"));
         let failure = Failure::task("tests still red\n```\n@all");
         let failed = say(Moment::Failed { failure: &failure, again: false });
         assert!(

@@ -100,6 +100,9 @@ struct AgentOutput<'a> {
 impl Sink for AgentOutput<'_> {
     async fn line(&mut self, from: Pipe, line: Line) {
         for event in self.reading.line(from, &line) {
+            if let Event::Cost { usd, .. } = event {
+                self.reporter.add_cost(usd);
+            }
             let stream = match event {
                 Event::Text(_) => LogStream::Agent,
                 Event::Tool { .. } | Event::ToolFailed(_) | Event::Denied { .. } => LogStream::Tool,

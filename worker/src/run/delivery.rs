@@ -7,10 +7,10 @@ use shared::{Outcome, github::Repository, outcome::TestsSummary, task::cut};
 use super::{Phase, Problem, attempt::Attempt, commit_message::commit_message};
 use crate::{
     agent::Answer,
-    github::{Content, PullRequests, Standing},
+    github::{Content, Published, PullRequests, Standing},
     harmless::harmless,
     mirror::Base,
-    publish::{Forge, Publication, Remote, publish, pull_request},
+    publish::{Changes, Forge, Publication, Pushed, Remote, Work, publish, pull_request},
     worktree::{Snapshot, Worktree},
 };
 
@@ -57,19 +57,24 @@ impl Delivery<'_> {
         let phase = reporter.begin(Phase::Publishing).await;
         let outcome = match &self.remote.forge {
             Forge::PlainGit => {
-                let commit = self.push(self.branch, &made).await?;
+                let Pushed { commit, .. } = self.push(self.branch, &made).await?;
                 Outcome::Branch { branch: self.branch.to_owned(), commit, tests: made.tests }
             }
             Forge::GitHub(repository) => {
                 let (branch, standing) =
                     PullRequests(repository).free_branch(self.branch, &self.base.branch).await?;
-                let commit = self.push(&branch, &made).await?;
-                let draft = matches!(made.tests, TestsSummary::Failed { .. });
-                let content = Content { draft, ..self.content(&made) };
-                let (url, number) = self.propose(repository, &branch, &content).await?;
-                if standing == Standing::Draft {
-                    reporter.engine("it is still a draft of an earlier run: mark it as ready").await;
+                let Pushed { commit, changes } = self.push(&branch, &made).await?;
+                let draft = match made.tests {
+                    TestsSummary::Failed { .. } => true,
+                    TestsSummary::NoneFound => self.attempt.config.publish.draft_untested,
+                    TestsSummary::Passed { .. } => false,
+                };
+                let content = Content { draft, ..self.content(&made, changes) };
+                let published = self.propose(repository, &branch, &content).await?;
+                if standing == Standing::Draft && !draft {
+                    self.make_ready(repository, &published).await;
                 }
+                let Published { url, number, .. } = published;
                 Outcome::PullRequest { url, number, branch, commit, tests: made.tests }
             }
         };
@@ -89,18 +94,18 @@ impl Delivery<'_> {
         if standing == Standing::Open {
             return Ok(Kept::BehindOpen);
         }
-        self.push(&branch, made).await?;
-        let proposed = self.propose(repository, &branch, &self.content(made)).await;
+        let Pushed { changes, .. } = self.push(&branch, made).await?;
+        let proposed = self.propose(repository, &branch, &self.content(made, changes)).await;
         self.attempt.reporter.took(phase).await;
         match proposed {
-            Ok((url, _)) => Ok(Kept::Draft { branch, url }),
+            Ok(Published { url, .. }) => Ok(Kept::Draft { branch, url }),
             Err(Problem::Failed(failure)) => Ok(Kept::Branch { branch, why: failure.message }),
             Err(lost @ Problem::LeaseLost) => Err(lost),
         }
     }
 
     /// Commits, and pushes the commit.
-    async fn push(&self, branch: &str, made: &Made) -> Result<String, Problem> {
+    async fn push(&self, branch: &str, made: &Made) -> Result<Pushed, Problem> {
         let Attempt { git, workspace, still_held, reporter, input, .. } = *self.attempt;
         let message = commit_message(&input.spec, &input.node);
         self.worktree.bundle(&made.snapshot, self.base, &message).await?;
@@ -116,28 +121,46 @@ impl Delivery<'_> {
             tested: &made.snapshot,
             still_held,
         };
-        let commit = publish(&publication).await?;
-        reporter.engine(&format!("pushed {} to {branch}", cut(&commit, 12))).await;
-        Ok(commit)
+        let pushed = publish(&publication).await?;
+        reporter.engine(&format!("pushed {} to {branch}", cut(&pushed.commit, 12))).await;
+        Ok(pushed)
     }
 
-    /// The pushed branch becomes a pull request: its URL and number.
+    /// The pushed branch becomes a pull request, with labels and people where they are configured.
     async fn propose(
         &self,
         repository: &Repository,
         branch: &str,
         content: &Content,
-    ) -> Result<(String, u64), Problem> {
-        let published = PullRequests(repository).publish(branch, content, self.attempt.still_held).await?;
-        let line = format!("pull request #{}: {}", published.number, published.url);
-        self.attempt.reporter.engine(&line).await;
-        Ok((published.url, published.number))
+    ) -> Result<Published, Problem> {
+        let reporter = self.attempt.reporter;
+        let pulls = PullRequests(repository);
+        let published = pulls.publish(branch, content, self.attempt.still_held).await?;
+        reporter.engine(&format!("pull request #{}: {}", published.number, published.url)).await;
+        if let Err(problem) = pulls.adorn(&published, &self.attempt.config.publish).await {
+            reporter.engine(&format!("labels, assignees or reviewers were not set: {problem}")).await;
+        }
+        Ok(published)
+    }
+
+    /// What was a draft because its tests were red is none any more.
+    async fn make_ready(&self, repository: &Repository, published: &Published) {
+        let reporter = self.attempt.reporter;
+        match PullRequests(repository).make_ready(published).await {
+            Ok(()) => reporter.engine("the draft of an earlier run is ready for review now").await,
+            Err(problem) => {
+                let line = format!("it is still a draft of an earlier run: mark it as ready ({problem})");
+                reporter.engine(&line).await;
+                self.attempt.talk.still_a_draft();
+            }
+        }
     }
 
     /// A draft; the texts are harmless and without secrets.
-    fn content(&self, made: &Made) -> Content {
+    fn content(&self, made: &Made, changes: Changes) -> Content {
         let Attempt { input, reporter, talk, .. } = *self.attempt;
-        let body = pull_request(input.spec.issue, &made.answer.text, &made.tests, made.rounds, &talk.facts());
+        let work = Work { answer: &made.answer.text, changes, tests: &made.tests, rounds: made.rounds };
+        let body = pull_request(input.spec.issue, &work, &talk.facts());
         Content {
             title: reporter.redact(&harmless(&input.spec.title)),
             body: reporter.redact(&body),

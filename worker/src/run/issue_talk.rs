@@ -1,11 +1,12 @@
 //! What a run says on its issue, and hears there.
 
 use std::{
+    convert::Infallible,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use shared::{
@@ -21,6 +22,9 @@ use crate::{
     publish::{Facts, Moment, status},
 };
 
+/// Between two words about the progress of one run. How it ends is said at once.
+const PROGRESS_PAUSE: Duration = Duration::from_secs(5);
+
 /// The status comment of a run's issue, once the run has found it. A comment that cannot be written is told in the
 /// task's log and costs nothing else.
 pub(crate) struct IssueTalk<'a> {
@@ -30,6 +34,8 @@ pub(crate) struct IssueTalk<'a> {
     still_held: &'a FenceCheck,
     began: Instant,
     comment: OnceLock<StatusComment>,
+    /// Set when the pull request is good and GitHub left it a draft.
+    draft: AtomicBool,
     /// Set when the log has said that the comment cannot be written.
     complained: AtomicBool,
 }
@@ -48,6 +54,7 @@ impl<'a> IssueTalk<'a> {
             still_held,
             began: Instant::now(),
             comment: OnceLock::new(),
+            draft: AtomicBool::new(false),
             complained: AtomicBool::new(false),
         }
     }
@@ -72,6 +79,22 @@ impl<'a> IssueTalk<'a> {
         Ok(below.told)
     }
 
+    /// Says which phase the run is in, for as long as it is polled. Dropped at any moment it leaves nothing that the
+    /// last word does not put right.
+    pub(crate) async fn follow(&self) -> Infallible {
+        let mut phases = self.reporter.phases();
+        loop {
+            tokio::time::sleep(PROGRESS_PAUSE).await;
+            let phase = *phases.borrow_and_update();
+            if let (Some(comment), Some(phase)) = (self.comment.get(), phase) {
+                self.say(comment, &Moment::Working(phase)).await;
+            }
+            if phases.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Says how the run ended. Nothing, where another may hold the task by now.
     pub(crate) async fn close(&self, end: &RunEnd) {
         let Some(comment) = self.comment.get() else { return };
@@ -87,7 +110,14 @@ impl<'a> IssueTalk<'a> {
 
     pub(crate) fn facts(&self) -> Facts<'_> {
         let RunInput { spec, node, run, .. } = self.input;
-        Facts { task: &spec.id, node, run: *run, took: self.began.elapsed() }
+        let (took, cost_usd) = (self.began.elapsed(), self.reporter.cost_usd());
+        let draft = self.draft.load(Ordering::Relaxed);
+        Facts { task: &spec.id, node, run: *run, took, cost_usd, draft }
+    }
+
+    /// The last word will ask for what the token could not do.
+    pub(crate) fn still_a_draft(&self) {
+        self.draft.store(true, Ordering::Relaxed);
     }
 
     fn is_tried_again(&self, failure: &Failure) -> bool {

@@ -26,7 +26,7 @@ impl GitHubStage {
         config.token = TOKEN.to_owned().into();
         config.base_url = github.api_url();
         config.git_base_url = github.git_url();
-        config.timeout_ms = 2_000;
+        (config.timeout_ms, config.write_pause_ms) = (2_000, 0);
         Self { stage, github }
     }
 

@@ -15,5 +15,6 @@ mod leftovers;
 mod outcomes;
 mod process_mode;
 mod publishing;
+mod pull_requests;
 mod stage;
 mod testing;
