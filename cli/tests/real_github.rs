@@ -18,7 +18,11 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use testkit::{GitRemote, TestGitHub, faults::Fault, github::TOKEN};
+use testkit::{
+    GitRemote, TestGitHub,
+    faults::Fault,
+    github::{APP_ID, APP_LOGIN, App, TOKEN},
+};
 
 use emulator::Emulator;
 use pc::{Cluster, LONG, Pc, until};
@@ -27,6 +31,7 @@ const SECRET: &str = "a secret of the webhook";
 const AGENT: &str = "#!/bin/sh\ncat > prompt.txt\necho 42 > answer\necho 'It is 42 now.'\n";
 
 const MAKE_PULL: &str = "POST /api/v3/repos/octo/cat/pulls";
+const MAKE_COMMENT: &str = "POST /api/v3/repos/octo/cat/issues/1/comments";
 const CHANGE_PULL: &str = "PATCH /api/v3/repos/octo/cat/pulls";
 const CHANGE_COMMENT: &str = "PATCH /api/v3/repos/octo/cat/issues/comments";
 
@@ -40,13 +45,25 @@ struct Team {
 
 impl Team {
     async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    /// Signs in as this app instead of by a token.
+    async fn with(app: Option<App>) -> Self {
         let mut cluster = Cluster::with_agent(LONG, AGENT);
-        let emulator = Emulator::start(cluster.dir.path()).await;
+        let emulator = Emulator::start(cluster.dir.path(), app.as_ref().map(|app| app.key.as_str())).await;
         let files = [("Makefile", "test:\n\tgrep -qx 42 answer\n"), ("answer", "41\n")];
         let remote = GitRemote::with_files(&files).unwrap();
         let github = TestGitHub::before(emulator.url(), remote).await.unwrap();
+        let (token, app_id, app_key) = match &app {
+            Some(app) => ("", APP_ID.to_string(), app.key.clone()),
+            None => (TOKEN, String::new(), String::new()),
+        };
         let settings = [
-            ("GITHUB_TOKEN", TOKEN),
+            ("GITHUB_TOKEN", token),
+            ("CLAUDE_CLUSTER__GITHUB__APP_ID", &app_id),
+            ("CLAUDE_CLUSTER__GITHUB__APP_KEY", &app_key),
+            ("CLAUDE_CLUSTER__GITHUB__WRITE_PAUSE_MS", "0"),
             ("GITHUB_WEBHOOK_SECRET", SECRET),
             ("CLAUDE_CLUSTER__GITHUB__BASE_URL", &github.api_url()),
             ("CLAUDE_CLUSTER__GITHUB__GIT_BASE_URL", &github.git_url()),
@@ -165,4 +182,51 @@ async fn killed_at(request: &str) {
     let pc = team.worker();
     team.done(&pc).await;
     team.assert_one_of_each().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the GitHub emulator: scripts/test --real"]
+async fn an_app_publishes_and_comments_under_its_own_name() {
+    let team = Team::with(Some(App::new().unwrap())).await;
+    let pc = team.worker();
+    team.open_issue().await;
+    team.done(&pc).await;
+    let pull = team.assert_one_of_each().await;
+    assert_eq!(pull["user"]["login"], APP_LOGIN, "{pull:#}");
+    let comments = team.emulator.get("issues/1/comments").await;
+    assert_eq!(comments[0]["user"]["login"], APP_LOGIN, "{comments:#}");
+    assert!(!pc.log().contains("PRIVATE KEY") && !pc.log().contains("ghs_"), "{}", pc.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the GitHub emulator: scripts/test --real"]
+async fn whatever_goes_wrong_with_each_write_there_is_one_pull_request_and_one_comment() {
+    for fault in [Fault::Status(500), Fault::AnswerLost, Fault::RateLimited(1)] {
+        let team = Team::new().await;
+        for write in [MAKE_COMMENT, MAKE_PULL, CHANGE_COMMENT] {
+            team.github.faults().add(write, fault);
+        }
+        let pc = team.worker();
+        team.open_issue().await;
+        team.done(&pc).await;
+        team.assert_one_of_each().await;
+        assert_eq!(team.github.faults().left(), 0, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the GitHub emulator: scripts/test --real"]
+async fn a_token_that_may_only_read_fails_the_task_with_what_to_do() {
+    let team = Team::new().await;
+    team.github.make_read_only();
+    let _pc = team.worker();
+    team.open_issue().await;
+    let said = || async {
+        let comments = team.emulator.get("issues/1/comments").await;
+        let body = comments[0]["body"].as_str().unwrap_or_default().to_owned();
+        body.contains("**Failed:** something has to be set up first").then_some(body)
+    };
+    let body = until("the comment says what to do", said).await;
+    assert!(body.contains("do not give the right"), "{body}");
+    assert_eq!(team.emulator.get("pulls?state=all").await, json!([]));
 }

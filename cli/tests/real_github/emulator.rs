@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 use testkit::{
-    github::{LOGIN, TOKEN},
+    github::{APP_ID, LOGIN, TOKEN},
     http_client,
 };
 
@@ -25,12 +25,12 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it with its seed in `dir`.
-    pub async fn start(dir: &Path) -> Self {
+    /// Starts it with its seed in `dir`, and with this key's app installed where there is one.
+    pub async fn start(dir: &Path, app_key: Option<&str>) -> Self {
         let program = |name: &str| {
             env::var(name).unwrap_or_else(|_| panic!("{name} names no program; run scripts/test --real"))
         };
-        let seed = json!({
+        let mut seed = json!({
             "tokens": {
                 TOKEN: {"login": LOGIN, "scopes": ["repo"]}, OWNER_TOKEN: {"login": "octo", "scopes": ["repo"]}
             },
@@ -39,6 +39,18 @@ impl Emulator {
                 "repos": [{"owner": "octo", "name": "cat", "auto_init": true}]
             }
         });
+        if let Some(key) = app_key {
+            let permissions = json!({
+                "contents": "write", "issues": "write", "pull_requests": "write", "metadata": "read"
+            });
+            let installation = json!({
+                "installation_id": 99, "account": "octo", "repository_selection": "all", "permissions": permissions
+            });
+            seed["github"]["apps"] = json!([{
+                "app_id": APP_ID, "slug": "cluster-app", "name": "Cluster", "private_key": key,
+                "permissions": permissions, "events": ["issues"], "installations": [installation]
+            }]);
+        }
         let seed_file = dir.join("seed.json");
         fs::write(&seed_file, seed.to_string()).unwrap();
         // It cannot choose a port by itself.
