@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
-use shared::config::given;
 
 use crate::{error::CommandError, session::Session};
 
@@ -51,7 +50,7 @@ impl CoordinatorArgs {
         let named = || {
             let variable = session.environment.variables().get(HOST)?;
             // What says exactly where Redis is wins over what says on which machine.
-            host(variable).ok().filter(|_| given(&session.config().redis.url).is_none())
+            host(variable).ok().filter(|_| !session.config().redis.names_a_server())
         };
         self.coordinator_host.clone().or_else(named)
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use shared::{
-    config::{self, BUILT_IN, Config, ConfigFile, Loaded, Override, Sources, given},
+    config::{self, BUILT_IN, Config, ConfigFile, Loaded, Override, Sources},
     queue::Queue,
     retry::Backoff,
     state_dir::StateDir,
@@ -80,7 +80,7 @@ impl Session {
     pub fn connect(&self, need: Need) -> Result<Connection, CommandError> {
         let mut redis = self.config().redis.clone();
         let mut embedded = None;
-        if given(&redis.url).is_none() {
+        if !redis.names_a_server() {
             if self.environment.variables().contains_key(coordinator_args::HOST) {
                 tracing::warn!(
                     "this command uses the private redis-server of this machine: {} counts for start-node, status --show-cluster and workflow --distributed; REDIS_URL counts for all",
@@ -107,14 +107,19 @@ impl Connection {
     /// Refuses a server that cannot carry a queue or that is not there, and warns of one that may lose tasks.
     pub async fn require_usable(&self) -> Result<(), CommandError> {
         let facts = self.queue.check().await?;
-        if !facts.aof {
+        if facts.version.is_none() {
+            tracing::warn!(
+                "could not check whether redis keeps what it is given: its user lacks the right to INFO"
+            );
+        }
+        if facts.aof == Some(false) {
             tracing::warn!(
                 "redis keeps no append-only file and loses tasks when it crashes; set appendonly yes"
             );
         }
-        if !facts.eviction.is_empty() && facts.eviction != "noeviction" {
+        if let Some(policy) = facts.eviction.filter(|policy| policy != "noeviction") {
             tracing::warn!(
-                policy = facts.eviction,
+                policy,
                 "redis throws tasks away when its memory is full; set maxmemory-policy noeviction"
             );
         }

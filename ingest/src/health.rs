@@ -1,6 +1,7 @@
 //! `/health` says that the process lives, `/ready` that webhooks can become tasks.
 
 use serde::Serialize;
+use shared::queue::ServerFacts;
 use warp::{Reply, reply::Response};
 
 use crate::{bounded_queue::BoundedQueue, rejection::Rejection};
@@ -17,6 +18,11 @@ struct Ready {
     redis: String,
 }
 
+/// As it is shown.
+pub fn version(facts: ServerFacts) -> String {
+    facts.version.unwrap_or_else(|| "unknown: its user may not ask".to_owned())
+}
+
 /// Always 200: a process that restarts cannot mend Redis.
 pub fn health() -> Response {
     warp::reply::json(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") }).into_response()
@@ -25,7 +31,7 @@ pub fn health() -> Response {
 /// 200 while Redis answers, else 503 with what is wrong.
 pub async fn ready(queue: BoundedQueue) -> Response {
     match queue.check().await {
-        Ok(facts) => warp::reply::json(&Ready { status: "ready", redis: facts.version }).into_response(),
+        Ok(facts) => warp::reply::json(&Ready { status: "ready", redis: version(facts) }).into_response(),
         Err(error) => Rejection::QueueDown(error.to_string()).into_response(),
     }
 }

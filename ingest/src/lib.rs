@@ -142,14 +142,16 @@ fn proof(config: &Config, address: SocketAddr, state_dir: &StateDir) -> Result<P
 async fn tell_of_redis(queue: &BoundedQueue) {
     match queue.check().await {
         Ok(facts) => {
-            if !facts.aof {
+            if facts.version.is_none() {
+                warn!(
+                    "could not check whether redis keeps what it is given: its user lacks the right to INFO"
+                );
+            }
+            if facts.aof == Some(false) {
                 warn!("redis keeps no append-only file: a crash of it loses tasks; set appendonly yes");
             }
-            if !facts.eviction.is_empty() && facts.eviction != "noeviction" {
-                warn!(
-                    policy = facts.eviction,
-                    "redis throws tasks away when it is full; set maxmemory-policy noeviction"
-                );
+            if let Some(policy) = facts.eviction.filter(|policy| policy != "noeviction") {
+                warn!(policy, "redis throws tasks away when it is full; set maxmemory-policy noeviction");
             }
         }
         Err(error) => warn!(%error, "redis does not answer; webhooks get 503 until it does"),

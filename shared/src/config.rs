@@ -8,6 +8,7 @@ mod error;
 mod load;
 mod rules;
 mod schema;
+mod server_address;
 mod setting;
 mod value_file;
 mod variables;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 pub use error::ConfigError;
 pub use load::{BUILT_IN, ConfigFile, Loaded, Override, Sources, load};
 pub use rules::Rules;
+pub use server_address::ServerAddress;
 pub use setting::Setting;
 
 use crate::{Priority, RepositoryName, Specialty, retry::Backoff};
@@ -54,12 +56,32 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// Empty: the private redis-server of this user. May carry a password, so it is a secret. `REDIS_URL`.
+    /// Empty, without `sentinels` and `cluster`: the private redis-server of this user. May carry a password, so it
+    /// is a secret. `REDIS_URL`.
     pub url: SecretString,
+    /// Replaces the URL's user where set.
+    pub user: String,
     /// Replaces the URL's password where set, so that the URL may be shown. `REDIS_PASSWORD`.
     pub password: SecretString,
-    /// Certificates (PEM) of the authority that a `rediss://` server is signed by. Empty: those of the system.
+    /// Replaces the URL's number where not 0.
+    pub database: u32,
+    /// Instead of `url`: the sentinels' addresses.
+    pub sentinels: Vec<String>,
+    /// The name by which the sentinels know the server.
+    pub service: String,
+    pub sentinel_user: String,
+    pub sentinel_password: SecretString,
+    pub sentinel_tls: bool,
+    /// Instead of `url`: addresses of some nodes of a Redis Cluster.
+    pub cluster: Vec<String>,
+    /// Whether servers found through sentinels and nodes of a cluster speak TLS.
+    pub tls: bool,
+    /// Certificates (PEM) of the authority that servers with TLS are signed by. Empty: those of the system.
     pub ca: String,
+    /// Certificate (PEM) by which this program proves itself to servers that ask for it.
+    pub client_cert: String,
+    /// The key (PEM) of `client_cert`.
+    pub client_key: SecretString,
     /// How other machines reach this server, for `join-command`. Empty: as `url` says.
     pub join_url: SecretString,
     /// First part of every key.
@@ -67,6 +89,13 @@ pub struct RedisConfig {
     pub connect_timeout_ms: u64,
     pub response_timeout_ms: u64,
     pub pool_size: usize,
+}
+
+impl RedisConfig {
+    /// Whether a server is named; else the private one of this user is meant.
+    pub fn names_a_server(&self) -> bool {
+        given(&self.url).is_some() || !self.sentinels.is_empty() || !self.cluster.is_empty()
+    }
 }
 
 /// `[queue]`: leases, retries and what is kept for how long.

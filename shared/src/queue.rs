@@ -19,6 +19,7 @@ mod log;
 mod outbox;
 mod record;
 mod script;
+mod server_facts;
 mod settle;
 mod suspend;
 mod sweep;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 
 pub use beat::Beat;
 pub use claim::{Claim, ClaimHeld, Claimed, Holder};
-pub use connection::ServerFacts;
 pub use control::{CancelAnswer, ReleaseHeldAnswer};
 pub use enqueue::{Enqueued, IssueEnqueued};
 pub use error::QueueError;
@@ -37,6 +37,7 @@ pub use events::Event;
 pub use inspect::{Counts, Depth, ListPage, Waiting};
 pub use lease::{Lease, Renewal};
 pub use log::{AgedLine, LogEntry};
+pub use server_facts::ServerFacts;
 pub use settle::Settlement;
 pub use sweep::Swept;
 pub use wake::{Waited, WakeHandle, WakeWaiter};
@@ -57,7 +58,7 @@ struct Inner {
 }
 
 impl Queue {
-    /// A queue on the server that `redis` names. Nothing is connected yet: see [`Queue::check`].
+    /// A queue on the server, the sentinels' master or the cluster that `redis` names. Nothing is connected yet: see [`Queue::check`].
     ///
     /// # Errors
     /// [`QueueError::Address`] when the URL is not one of Redis.

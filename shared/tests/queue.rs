@@ -2,6 +2,9 @@
 //! binary, except where a test stops it.
 #![cfg(test)]
 
+#[path = "ground/server.rs"]
+mod ground;
+
 #[path = "queue/audit.rs"]
 mod audit;
 #[path = "queue/beats.rs"]

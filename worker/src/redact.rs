@@ -33,12 +33,14 @@ impl Redactor {
     }
 
     pub(crate) fn of(config: &Config) -> Self {
-        let all: [&SecretString; 7] = [
+        let all: [&SecretString; 9] = [
             &config.github.token,
             &config.github.app_key,
             &config.github.webhook_secret,
             &config.redis.url,
             &config.redis.password,
+            &config.redis.sentinel_password,
+            &config.redis.client_key,
             &config.agent.anthropic_api_key,
             &config.agent.claude_code_oauth_token,
         ];

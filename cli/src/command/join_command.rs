@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use shared::config::{self, BUILT_IN, Config, Loaded, given};
+use shared::config::{self, BUILT_IN, Loaded, RedisConfig, given};
 use toml::{Table, Value};
 
 use crate::{args::Global, environment::Environment, error::CommandError, render, session::sources};
@@ -31,11 +31,20 @@ pub struct JoinCommand {
 impl JoinCommand {
     pub fn run(self, global: &Global) -> Result<(), CommandError> {
         let loaded = config::load(&sources(global, &Environment::capture(), Vec::new()))?;
-        let url = self.url.as_deref().or(given(&loaded.config.redis.join_url));
-        let url = url.or(given(&loaded.config.redis.url)).unwrap_or_default();
-        reachable(url).map_err(CommandError::Setting)?;
-        let redis = redis_table(&loaded.config, url)?;
-        let mut content = Table::from_iter([("redis".to_owned(), Value::Table(redis))]).to_string();
+        let redis = &loaded.config.redis;
+        let named = self.url.as_deref().or(given(&redis.join_url));
+        let servers = if redis.cluster.is_empty() { &redis.sentinels } else { &redis.cluster };
+        let table = if named.is_none() && !servers.is_empty() {
+            for address in servers {
+                reachable(&format!("redis://{address}")).map_err(CommandError::Setting)?;
+            }
+            several_table(redis)
+        } else {
+            let url = named.or(given(&redis.url)).unwrap_or_default();
+            reachable(url).map_err(CommandError::Setting)?;
+            url_table(redis, url)?
+        };
+        let mut content = Table::from_iter([("redis".to_owned(), Value::Table(table))]).to_string();
         content.push_str(&queue_section(&loaded));
         let mut line = format!(
             "(umask 077; mkdir -p ~/.config/claude-cluster && printf %b {} > {FILE}) && claude-cluster worker --config {FILE}",
@@ -74,26 +83,64 @@ fn host_of(url: &str) -> Option<&str> {
     }
 }
 
-fn redis_table(config: &Config, url: &str) -> Result<Table, CommandError> {
-    let redis = &config.redis;
-    let mut table = Table::new();
-    let mut insert = |key: &str, value: &str| table.insert(key.to_owned(), Value::from(value));
-    insert("url", url);
-    match given(&redis.password) {
-        Some(password) => drop(insert("password", password)),
-        None if given(&redis.url).is_some_and(|own| own.contains('@')) && !url.contains('@') => {
-            return Err(CommandError::Setting(
-                "the password of Redis stands in redis.url and would be missing from the line; set it as redis.password"
-                    .to_owned(),
-            ));
-        }
-        None => {}
+fn url_table(redis: &RedisConfig, url: &str) -> Result<Table, CommandError> {
+    let own_credentials = given(&redis.url).is_some_and(|own| own.contains('@')) && !url.contains('@');
+    if given(&redis.password).is_none() && own_credentials {
+        return Err(CommandError::Setting(
+            "the password of Redis stands in redis.url and would be missing from the line; set it as redis.password"
+                .to_owned(),
+        ));
     }
-    if url.starts_with("rediss://") && !redis.ca.is_empty() {
+    let mut table = common(redis, url.starts_with("rediss://"));
+    table.insert("url".to_owned(), Value::from(url));
+    Ok(table)
+}
+
+/// Sentinels or nodes of a cluster, which other machines reach by the same names.
+fn several_table(redis: &RedisConfig) -> Table {
+    let mut table = common(redis, redis.tls || redis.sentinel_tls);
+    let mut insert = |key: &str, value: Value| drop(table.insert(key.to_owned(), value));
+    for (key, addresses) in [("sentinels", &redis.sentinels), ("cluster", &redis.cluster)] {
+        if !addresses.is_empty() {
+            insert(key, Value::from(addresses.clone()));
+        }
+    }
+    let sentinel_password = given(&redis.sentinel_password).unwrap_or_default();
+    for (key, text) in [
+        ("service", redis.service.as_str()),
+        ("sentinel_user", &redis.sentinel_user),
+        ("sentinel_password", sentinel_password),
+    ] {
+        if !text.is_empty() {
+            insert(key, Value::from(text));
+        }
+    }
+    for (key, on) in [("tls", redis.tls), ("sentinel_tls", redis.sentinel_tls)] {
+        if on {
+            insert(key, Value::from(true));
+        }
+    }
+    table
+}
+
+/// What goes with any way to the server. A certificate of this machine's own stays here: the other has its own.
+fn common(redis: &RedisConfig, tls: bool) -> Table {
+    let mut table = Table::new();
+    let mut insert = |key: &str, value: &str| drop(table.insert(key.to_owned(), Value::from(value)));
+    if !redis.user.is_empty() {
+        insert("user", &redis.user);
+    }
+    if let Some(password) = given(&redis.password) {
+        insert("password", password);
+    }
+    if tls && !redis.ca.is_empty() {
         insert("ca", &redis.ca);
     }
     insert("prefix", &redis.prefix);
-    Ok(table)
+    if redis.database != 0 {
+        table.insert("database".to_owned(), Value::from(redis.database));
+    }
+    table
 }
 
 /// What is not as shipped, because all processes of a cluster should have the same.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use shared::config::{Override, given};
+use shared::config::Override;
 
 use super::ingest;
 use crate::{
@@ -38,7 +38,7 @@ impl StartCoordinator {
         let mut flags = vec![Override::text("--host", "api.listen", api.to_string())];
         flags.extend(self.listen.map(|at| Override::text("--listen", "ingest.listen", at.to_string())));
         let session = Session::start(global, flags, Log::Service)?;
-        if !api.ip().is_loopback() && given(&session.config().redis.url).is_none() {
+        if !api.ip().is_loopback() && !session.config().redis.names_a_server() {
             tracing::warn!(
                 "workers on other machines cannot reach the private redis-server of this one; run a Redis that they reach, and set REDIS_URL here"
             );

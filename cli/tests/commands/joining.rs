@@ -51,3 +51,26 @@ fn a_redis_that_no_other_machine_reaches_is_refused_with_what_to_do() {
     assert_eq!(inside.status.code(), Some(3), "the password would be missing");
     assert!(!String::from_utf8_lossy(&inside.stderr).contains("secret@"));
 }
+
+#[test]
+fn the_line_for_a_redis_behind_sentinels_names_them_and_what_goes_with_them() {
+    let home = Home::new();
+    let mut command = home.command(&["join-command"]);
+    command
+        .env("CLAUDE_CLUSTER__REDIS__SENTINELS", "s1.lan,s2.lan:26380")
+        .env("CLAUDE_CLUSTER__REDIS__SERVICE", "mymaster")
+        .env("CLAUDE_CLUSTER__REDIS__SENTINEL_PASSWORD", "watch me")
+        .env("CLAUDE_CLUSTER__REDIS__USER", "worker")
+        .env("REDIS_PASSWORD", "secret");
+    let line = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    for part in [
+        r#"sentinels = ["s1.lan", "s2.lan:26380"]"#,
+        r#"service = "mymaster""#,
+        r#"sentinel_password = "watch me""#,
+        r#"user = "worker""#,
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    command.env("CLAUDE_CLUSTER__REDIS__SENTINELS", "127.0.0.1");
+    assert_eq!(command.output().unwrap().status.code(), Some(3), "no other machine reaches it");
+}

@@ -225,7 +225,7 @@ impl Api {
         let summary = Summary {
             status: "ok",
             version: env!("CARGO_PKG_VERSION"),
-            redis: facts.version,
+            redis: crate::health::version(facts),
             nodes: overview.nodes(),
             tasks: overview.tasks(),
             attention: overview.attention(),

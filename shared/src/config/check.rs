@@ -1,5 +1,7 @@
 //! Values that have the right kind and still make no sense.
 
+mod redis;
+
 use std::path::Path;
 
 use secrecy::ExposeSecret;
@@ -64,7 +66,7 @@ fn within(key: &str, value: u64, min: u64, max: u64) -> Result<(), Problem> {
 }
 
 fn problems(config: &Config) -> Result<(), Problem> {
-    redis(config)?;
+    redis::check(&config.redis)?;
     queue(config)?;
     intake(config)?;
     api(config)?;
@@ -74,31 +76,6 @@ fn problems(config: &Config) -> Result<(), Problem> {
     telemetry::filter(&config.log.level)
         .map(drop)
         .or_else(|error| problem("log.level", format!("cannot be used: {error}")))
-}
-
-fn redis(config: &Config) -> Result<(), Problem> {
-    let url = config.redis.url.expose_secret();
-    let known = ["redis://", "rediss://", "unix:///", "redis+unix:///"].iter().any(|s| url.starts_with(s));
-    require(url.is_empty() || known, "redis.url", "must begin with redis://, rediss:// or unix:///")?;
-    let url = config.redis.join_url.expose_secret();
-    let known = ["redis://", "rediss://"].iter().any(|s| url.starts_with(s));
-    require(url.is_empty() || known, "redis.join_url", "must begin with redis:// or rediss://")?;
-    let ca = &config.redis.ca;
-    require(
-        ca.is_empty() || ca.contains("-----BEGIN CERTIFICATE-----"),
-        "redis.ca",
-        "must be certificates in PEM; for a file write ca_file",
-    )?;
-    let prefix = &config.redis.prefix;
-    let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    require(
-        plain && (1..=32).contains(&prefix.len()),
-        "redis.prefix",
-        "must be 1 to 32 of A-Z a-z 0-9 . _ -",
-    )?;
-    within("redis.connect_timeout_ms", config.redis.connect_timeout_ms, 10, DAY_MS)?;
-    within("redis.response_timeout_ms", config.redis.response_timeout_ms, 10, DAY_MS)?;
-    within("redis.pool_size", config.redis.pool_size as u64, 1, 1_000)
 }
 
 fn queue(config: &Config) -> Result<(), Problem> {

@@ -6,8 +6,10 @@ use serde::Serialize;
 use super::{load::BUILT_IN, schema::REPOSITORY};
 
 /// Keys whose values are never shown. The URL of Redis is shown without its password.
-pub(super) const SECRET_KEYS: [&str; 7] = [
+pub(super) const SECRET_KEYS: [&str; 9] = [
     "redis.password",
+    "redis.sentinel_password",
+    "redis.client_key",
     "api.token",
     "github.token",
     "github.app_key",

@@ -17,7 +17,7 @@ const VALUE_BYTES_MAX: u64 = 64 * 1024;
 const SUFFIX: &str = "_file";
 
 /// Keys besides the secret ones that may stand in a file.
-const OPEN_KEYS: [&str; 1] = ["redis.ca"];
+const OPEN_KEYS: [&str; 2] = ["redis.ca", "redis.client_cert"];
 
 /// The keys that name a file: `github.token_file` and the like.
 pub(super) fn keys() -> impl Iterator<Item = String> {

@@ -1,167 +1,142 @@
-//! Connections to one Redis server.
+//! The way to Redis: one server, the master that sentinels name, or the nodes of a cluster.
 //!
-//! Commands are multiplexed over one connection that came from the pool and is kept until it fails: the
-//! pool's own check on every use would cost a round trip each time. Blocking reads never go here; see
-//! [`super::wake`].
+//! Commands are multiplexed over one connection to a server, which came from a pool and is kept until it fails:
+//! the pool's own check on every use would cost a round trip each time. Blocking reads never go there; see
+//! [`super::wake`]. Nothing here repeats a command whose outcome is not known.
 
-use std::time::Duration;
+mod cluster;
+mod link;
+mod node;
+mod sentinels;
+mod slots;
+mod template;
 
-use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime};
-use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
-    aio::MultiplexedConnection, io::tcp::TcpSettings,
-};
-use secrecy::ExposeSecret;
-use tokio::sync::Mutex;
+use std::sync::Arc;
 
-use super::{Queue, QueueError, tls};
+use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind};
+
+pub use link::Link;
+pub use node::Node;
+
+use cluster::Cluster;
+use sentinels::Sentinels;
+use template::{Template, Timing};
+
+use super::{QueueError, tls};
 use crate::config::{RedisConfig, given};
 
-/// Oldest server that has what the scripts use (script flags, `ZRANGE BYSCORE`, `XAUTOCLAIM`'s corrections).
-const VERSION_MIN: (u32, u32) = (7, 0);
-
-/// The server's address with credentials, and how long to wait for it.
+/// How the process gets to the queue's keys.
 pub struct Connections {
-    pool: Pool,
-    info: ConnectionInfo,
-    connect_timeout: Duration,
-    current: Mutex<Current>,
+    route: Route,
+    open: bool,
 }
 
-#[derive(Default)]
-struct Current {
-    connection: Option<MultiplexedConnection>,
-    /// Tells a failure of this connection from one of its predecessor.
-    generation: u64,
-}
-
-/// What start-up and `setup` want to know of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerFacts {
-    pub version: String,
-    /// Whether an append-only file is kept: without it a crash of Redis loses tasks.
-    pub aof: bool,
-    /// `maxmemory-policy`; anything but `noeviction` throws tasks away when memory runs out. Empty when the
-    /// server does not tell.
-    pub eviction: String,
-    /// `master` or `slave`.
-    pub role: String,
-    /// It listens on TCP and let us in without a password: so it does an agent, which shares the network.
-    pub open: bool,
+enum Route {
+    Server(Arc<Node>),
+    Sentinels(Box<Sentinels>),
+    Cluster(Arc<Cluster>),
 }
 
 impl Connections {
+    /// Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`QueueError::Address`] when the URL, an address or a certificate cannot be used.
     pub fn new(redis: &RedisConfig) -> Result<Self, QueueError> {
-        let address = |error: &RedisError| QueueError::Address(error.to_string());
-        let url = given(&redis.url).ok_or_else(|| QueueError::Address("it is empty".to_owned()))?;
-        let info = url.into_connection_info().map_err(|error| address(&error))?;
-        let mut info = tls::prepared(info, &redis.ca).map_err(|error| address(&error))?;
-        // Nagle's algorithm would hold back pipelined commands.
-        info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        if given(&redis.password).is_some() {
-            let settings = info.redis_settings().clone().set_password(redis.password.expose_secret());
-            info = info.set_redis_settings(settings);
+        let address = |error: &dyn std::fmt::Display| QueueError::Address(error.to_string());
+        let timing = Timing::new(redis);
+        let password = given(&redis.password);
+        if !redis.cluster.is_empty() {
+            let template = Template::new(redis, &redis.user, password, redis.tls, 0);
+            let cluster = Cluster::new(&redis.cluster, template, timing).map_err(|error| address(&error))?;
+            return Ok(Self { route: Route::Cluster(Arc::new(cluster)), open: password.is_none() });
         }
-        let connect_timeout = Duration::from_millis(redis.connect_timeout_ms);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(connect_timeout))
-            .set_response_timeout(Some(Duration::from_millis(redis.response_timeout_ms)));
-        let manager = Manager::new_with_config(info.clone(), config).map_err(|error| address(&error))?;
-        let pool = Pool::builder(manager)
-            .max_size(redis.pool_size.max(1))
-            .create_timeout(Some(connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| QueueError::Address(error.to_string()))?;
-        Ok(Self { pool, info, connect_timeout, current: Mutex::default() })
+        if !redis.sentinels.is_empty() {
+            let of_server = Template::new(redis, &redis.user, password, redis.tls, redis.database);
+            let secret = given(&redis.sentinel_password);
+            let of_sentinel = Template::new(redis, &redis.sentinel_user, secret, redis.sentinel_tls, 0);
+            let sentinels =
+                Sentinels::new(redis, &of_sentinel, of_server, timing).map_err(|error| address(&error))?;
+            return Ok(Self { route: Route::Sentinels(Box::new(sentinels)), open: password.is_none() });
+        }
+        let url = given(&redis.url).ok_or_else(|| address(&"it is empty"))?;
+        let info = url.into_connection_info().map_err(|error| address(&error))?;
+        let info = tls::prepared(info, redis).map_err(|error| address(&error))?;
+        let info = template::completed(info, redis);
+        let over_tcp = !matches!(info.addr(), ConnectionAddr::Unix(_));
+        let open = over_tcp && info.redis_settings().password().is_none();
+        let node = Node::new(info, timing).map_err(|error| address(&error))?;
+        Ok(Self { route: Route::Server(Arc::new(node)), open })
     }
 
-    /// Whether the server is reached over TCP and without a password.
-    fn is_open(&self) -> bool {
-        let over_tcp = !matches!(self.info.addr(), ConnectionAddr::Unix(_));
-        over_tcp && self.info.redis_settings().password().is_none()
+    /// Whether it is reached over TCP and without a password.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether keys without a common hash tag may lie on different servers.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.route, Route::Cluster(_))
     }
 
     /// Runs one operation. A connection that fails is given up; the next operation opens another.
-    pub async fn run<T>(
-        &self,
-        operation: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
-    ) -> Result<T, QueueError> {
-        let (connection, generation) = self.get().await?;
-        let answer = operation(connection).await;
-        if let Err(error) = &answer
-            && (error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error())
-        {
-            let mut current = self.current.lock().await;
-            if current.generation == generation {
-                current.connection = None;
+    pub async fn run<T>(&self, operation: impl AsyncFnOnce(Link) -> RedisResult<T>) -> Result<T, QueueError> {
+        let node = match &self.route {
+            Route::Cluster(cluster) => return Ok(operation(Link::Cluster(Arc::clone(cluster))).await?),
+            Route::Server(node) => Arc::clone(node),
+            Route::Sentinels(sentinels) => sentinels.master().await?,
+        };
+        let answer = match node.lend().await {
+            Ok(lent) => {
+                let answer = operation(Link::Server(lent.connection.clone())).await;
+                if answer.as_ref().is_err_and(is_broken) {
+                    node.give_up(&lent).await;
+                }
+                answer
             }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &answer {
+            self.failed(error).await;
         }
         Ok(answer?)
     }
 
-    /// A connection of the caller's own, for blocking reads. `response_timeout` must exceed what it blocks.
-    pub async fn dedicated(&self, response_timeout: Duration) -> Result<MultiplexedConnection, QueueError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(response_timeout));
-        let client = redis::Client::open(self.info.clone())?;
-        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+    /// The server that has `key` now.
+    pub async fn node_of(&self, key: &str) -> RedisResult<Arc<Node>> {
+        Ok(match &self.route {
+            Route::Server(node) => Arc::clone(node),
+            Route::Sentinels(sentinels) => sentinels.master().await?,
+            Route::Cluster(cluster) => cluster.owner(slots::slot_of_key(key.as_bytes())).await?,
+        })
     }
 
-    async fn get(&self) -> Result<(MultiplexedConnection, u64), QueueError> {
-        let mut current = self.current.lock().await;
-        if let Some(connection) = &current.connection {
-            return Ok((connection.clone(), current.generation));
+    /// Every server that takes writes: one, or the masters of a cluster.
+    pub async fn masters(&self) -> Result<Vec<Arc<Node>>, QueueError> {
+        Ok(match &self.route {
+            Route::Server(node) => vec![Arc::clone(node)],
+            Route::Sentinels(sentinels) => vec![sentinels.master().await?],
+            Route::Cluster(cluster) => cluster.masters().await?,
+        })
+    }
+
+    /// Takes note that a server did not do its part: whoever knows where to look asks anew.
+    pub async fn failed(&self, error: &RedisError) {
+        match &self.route {
+            Route::Sentinels(sentinels) if is_broken(error) => sentinels.ask_anew().await,
+            Route::Cluster(cluster) if is_broken(error) || error.is_cluster_error() => {
+                cluster.ask_anew().await;
+            }
+            _ => {}
         }
-        let connection = self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => QueueError::from(error),
-            other => QueueError::Unreachable(other.to_string()),
-        })?;
-        let connection = Connection::take(connection);
-        current.connection = Some(connection.clone());
-        current.generation += 1;
-        Ok((connection, current.generation))
     }
 }
 
-impl Queue {
-    /// Asks the server what it is.
-    ///
-    /// # Errors
-    /// [`QueueError::Unreachable`], [`QueueError::Refused`] (credentials), or [`QueueError::Unsuitable`] when
-    /// it is older than Redis 7.0.
-    pub async fn check(&self) -> Result<ServerFacts, QueueError> {
-        let info: String = self
-            .inner
-            .connections
-            .run(async |mut connection| {
-                redis::cmd("INFO")
-                    .arg("server")
-                    .arg("persistence")
-                    .arg("replication")
-                    .arg("memory")
-                    .query_async(&mut connection)
-                    .await
-            })
-            .await?;
-        let field = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.unwrap_or_default().trim().to_owned()
-        };
-        let version = field("redis_version");
-        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        if (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < VERSION_MIN {
-            return Err(QueueError::Unsuitable(format!(
-                "redis {version} is too old: 7.0 or newer (or valkey 7.2) is needed; update it or point redis.url at another"
-            )));
-        }
-        Ok(ServerFacts {
-            version,
-            aof: field("aof_enabled") == "1",
-            eviction: field("maxmemory_policy"),
-            role: field("role"),
-            open: self.inner.connections.is_open(),
-        })
-    }
+/// Whether the connection is of no use any more. So it is where a server answers that it takes no writes: behind
+/// the same name there may be another by now.
+fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_timeout()
+        || error.is_unrecoverable_error()
+        || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }

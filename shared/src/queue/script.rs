@@ -1,6 +1,6 @@
 //! The Lua scripts: composed once, called by hash, loaded again when the server has forgotten them.
 
-use redis::{FromRedisValue, Script, ToRedisArgs, aio::MultiplexedConnection};
+use redis::{FromRedisValue, Script, ToRedisArgs};
 
 use super::{QueueError, connection::Connections, keys};
 use crate::config::QueueConfig;
@@ -114,12 +114,11 @@ impl NamedScript {
     ) -> Result<T, QueueError> {
         let mut invocation = self.script.key(key);
         invocation.arg(args);
-        connections
-            .run(async |mut connection: MultiplexedConnection| invocation.invoke_async(&mut connection).await)
-            .await
-            .map_err(|error| match error {
+        connections.run(async |mut connection| invocation.invoke_async(&mut connection).await).await.map_err(
+            |error| match error {
                 QueueError::Unexpected { detail, .. } => QueueError::unexpected(self.name, detail),
                 other => other,
-            })
+            },
+        )
     }
 }

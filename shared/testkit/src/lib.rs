@@ -9,8 +9,12 @@ pub mod http_client;
 pub mod http_server;
 pub mod messages_api;
 pub mod queue_clock;
+pub mod redis_cluster;
+pub mod redis_sentinels;
 pub mod redis_server;
 
 pub use git::GitRemote;
 pub use github::TestGitHub;
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinels::RedisSentinels;
 pub use redis_server::RedisServer;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    net::TcpListener,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -30,7 +31,17 @@ pub struct RedisServer {
     dir: PathBuf,
     child: Option<Child>,
     extra_args: Vec<String>,
+    port: u16,
+    role: Role,
     guard: Child,
+}
+
+enum Role {
+    Server,
+    /// The port speaks TLS alone.
+    TlsServer,
+    /// Its configuration file holds what it learns.
+    Sentinel,
 }
 
 impl RedisServer {
@@ -41,6 +52,35 @@ impl RedisServer {
 
     /// Starts a server with further arguments, such as `["--maxmemory", "10mb"]`.
     pub fn start_with(extra_args: &[&str]) -> Result<Self> {
+        Self::start_as(Role::Server, 0, extra_args)
+    }
+
+    /// Starts a server that listens on a port of loopback as well.
+    pub fn start_on_port(extra_args: &[&str]) -> Result<Self> {
+        Self::on_free_port(|port| Self::start_as(Role::Server, port, extra_args))
+    }
+
+    /// Starts a sentinel with these lines of configuration.
+    pub fn start_sentinel(lines: &str) -> Result<Self> {
+        Self::on_free_port(|port| Self::start_as(Role::Sentinel, port, &[lines]))
+    }
+
+    /// Starts a server that speaks TLS alone, on the returned server's port.
+    pub fn start_with_tls(extra_args: &[&str]) -> Result<Self> {
+        Self::on_free_port(|port| Self::start_as(Role::TlsServer, port, extra_args))
+    }
+
+    /// Between finding a free port and using it, another may take it.
+    fn on_free_port(start: impl Fn(u16) -> Result<Self>) -> Result<Self> {
+        for _ in 0..10 {
+            if let Ok(started) = start(free_port()?) {
+                return Ok(started);
+            }
+        }
+        start(free_port()?)
+    }
+
+    fn start_as(role: Role, port: u16, extra_args: &[&str]) -> Result<Self> {
         // Short: a unix socket's path holds 107 bytes at most.
         let dir = tempfile::Builder::new().prefix("ccc-").tempdir_in("/tmp")?.keep();
         let extra_args = extra_args.iter().map(ToString::to_string).collect();
@@ -53,7 +93,7 @@ impl RedisServer {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let mut server = Self { dir, child: None, extra_args, guard };
+        let mut server = Self { dir, child: None, extra_args, port, role, guard };
         server.spawn()?;
         Ok(server)
     }
@@ -65,6 +105,15 @@ impl RedisServer {
 
     pub fn socket(&self) -> PathBuf {
         self.dir.join("redis.sock")
+    }
+
+    /// `127.0.0.1:PORT`, where it listens on one.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn dir(&self) -> &Path {
@@ -123,16 +172,9 @@ impl RedisServer {
     }
 
     fn spawn(&mut self) -> Result<()> {
-        let socket = self.socket();
         let log = fs::File::create(self.dir.join("redis.log"))?;
-        let mut child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
-            .args(["--maxmemory-policy", "noeviction", "--unixsocketperm", "600", "--daemonize", "no"])
-            .arg("--unixsocket")
-            .arg(&socket)
-            .arg("--dir")
-            .arg(&self.dir)
-            .args(&self.extra_args)
+        let mut child = self
+            .program()?
             .env_clear()
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -153,6 +195,46 @@ impl RedisServer {
         Ok(())
     }
 
+    fn program(&self) -> Result<Command> {
+        let mut command = Command::new("redis-server");
+        let (socket, port) = (self.socket(), self.port.to_string());
+        match self.role {
+            Role::Server | Role::TlsServer => {
+                let ports = match self.role {
+                    Role::TlsServer => ["--port", "0", "--tls-port", &port],
+                    _ => ["--port", &port, "--tls-port", "0"],
+                };
+                command
+                    .args(ports)
+                    .args(["--bind", "127.0.0.1"])
+                    .args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+                    .args([
+                        "--maxmemory-policy",
+                        "noeviction",
+                        "--unixsocketperm",
+                        "600",
+                        "--daemonize",
+                        "no",
+                    ])
+                    .arg("--unixsocket")
+                    .arg(&socket)
+                    .arg("--dir")
+                    .arg(&self.dir)
+                    .args(&self.extra_args);
+            }
+            Role::Sentinel => {
+                let file = self.dir.join("sentinel.conf");
+                if !file.exists() {
+                    let (dir, socket) = (self.dir.display(), socket.display());
+                    let own = format!("port {port}\nbind 127.0.0.1\ndir {dir}\nunixsocket {socket}\n");
+                    fs::write(&file, own + &self.extra_args.join("\n"))?;
+                }
+                command.arg(file).arg("--sentinel");
+            }
+        }
+        Ok(command)
+    }
+
     fn tell_guard(&mut self, pid: &str) -> Result<()> {
         let input = self.guard.stdin.as_mut().context("the guard has an input")?;
         Ok(writeln!(input, "{pid}")?)
@@ -164,5 +246,15 @@ impl Drop for RedisServer {
         let _ = self.kill();
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
+    }
+}
+
+/// A port that nobody uses now, low enough for what a cluster's nodes add to it.
+fn free_port() -> Result<u16> {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            return Ok(port);
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use redis::FromRedisValue;
 use shared::{
     Priority, Specialty, TaskId, TaskSpec,
-    config::{Config, QueueConfig},
+    config::{Config, QueueConfig, RedisConfig},
     queue::{Claim, Claimed, Holder, Queue},
 };
 use testkit::{
@@ -20,10 +20,12 @@ use testkit::{
     queue_clock,
 };
 
+use crate::ground::Ground;
+
 /// A lease short enough to wait for; half of it is long enough for a busy machine not to make a gap of sweeps.
 pub const LEASE_MS: u64 = 800;
 
-static SERVER: OnceLock<RedisServer> = OnceLock::new();
+static GROUND: OnceLock<Ground> = OnceLock::new();
 static PREFIXES: AtomicU32 = AtomicU32::new(0);
 
 /// A queue under a prefix that no other test uses.
@@ -34,8 +36,8 @@ pub struct Setting {
     own: Option<RedisServer>,
 }
 
-fn server() -> &'static RedisServer {
-    SERVER.get_or_init(|| RedisServer::start().expect("redis-server starts"))
+fn ground() -> &'static Ground {
+    GROUND.get_or_init(|| Ground::start().expect("redis-server starts"))
 }
 
 impl Setting {
@@ -46,7 +48,7 @@ impl Setting {
     /// With other settings than the defaults and the short lease.
     pub fn with(change: impl FnOnce(&mut QueueConfig)) -> Self {
         let prefix = format!("t{}", PREFIXES.fetch_add(1, Ordering::Relaxed));
-        Self { queue: queue_at(&server().url(), &prefix, change), prefix, own: None }
+        Self { queue: queue_on(|redis| ground().name(redis), &prefix, change), prefix, own: None }
     }
 
     /// On a server of its own, which keeps nothing on disk.
@@ -55,8 +57,9 @@ impl Setting {
         Self { queue: queue_at(&own.url(), "ccc", change), prefix: "ccc".to_owned(), own: Some(own) }
     }
 
+    /// The server that has the keys of `backend`.
     fn server(&self) -> &RedisServer {
-        self.own.as_ref().unwrap_or_else(|| server())
+        self.own.as_ref().unwrap_or_else(|| ground().server())
     }
 
     /// A script with `backend`'s base as its key.
@@ -76,9 +79,12 @@ impl Setting {
     /// One raw command; `$` in a word stands for the prefix.
     pub fn redis<T: FromRedisValue>(&self, words: &str) -> T {
         let words: Vec<String> = words.split(' ').map(|word| word.replace('$', &self.prefix)).collect();
-        self.server()
-            .command(&words.iter().map(String::as_str).collect::<Vec<_>>())
-            .expect("the command runs")
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let answer = match &self.own {
+            Some(own) => own.command(&words),
+            None => ground().command(&words),
+        };
+        answer.expect("the command runs")
     }
 
     /// Every key of this test with its value and its life in ms.
@@ -128,8 +134,11 @@ impl Setting {
         self.queue.task(id).await.expect("task").expect("the task exists").status.name().to_owned()
     }
 
-    /// What all of this test's keys say together.
+    /// What all of this test's keys say together. On a cluster no server has all of them, and nothing is found.
     pub fn audit(&self) -> Audit {
+        if self.own.is_none() && !ground().has_everything() {
+            return Audit::default();
+        }
         let settings = self.queue.settings();
         let limits = Limits {
             finished_count_max: settings.finished_count_max as usize,
@@ -158,8 +167,17 @@ impl Setting {
 
 /// A queue with a short lease on the server at `url`.
 pub fn queue_at(url: &str, prefix: &str, change: impl FnOnce(&mut QueueConfig)) -> Queue {
+    queue_on(|redis| redis.url = url.into(), prefix, change)
+}
+
+/// A queue with a short lease on the server or servers that `name` writes into the configuration.
+pub fn queue_on(
+    name: impl FnOnce(&mut RedisConfig),
+    prefix: &str,
+    change: impl FnOnce(&mut QueueConfig),
+) -> Queue {
     let mut config = Config::defaults().expect("defaults");
-    config.redis.url = url.to_owned().into();
+    name(&mut config.redis);
     config.redis.prefix = prefix.to_owned();
     config.redis.response_timeout_ms = 2_000;
     config.queue.lease_ms = LEASE_MS;

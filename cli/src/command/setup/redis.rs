@@ -1,9 +1,6 @@
 //! Redis: the configured server, or the program for the private one.
 
-use shared::{
-    config::given,
-    queue::{Queue, QueueError, ServerFacts},
-};
+use shared::queue::{Queue, QueueError, ServerFacts};
 
 use super::Check;
 use crate::{
@@ -15,7 +12,7 @@ const NAME: &str = "redis";
 
 pub(super) async fn check(session: &Session) -> Vec<Check> {
     let redis = &session.config().redis;
-    if given(&redis.url).is_none() {
+    if !redis.names_a_server() {
         return vec![private(session)];
     }
     let asked = match Queue::open(redis, &session.config().queue) {
@@ -47,10 +44,17 @@ fn private(session: &Session) -> Check {
 }
 
 fn configured(facts: &ServerFacts) -> Vec<Check> {
-    let mut checks = vec![Check::ok(NAME, format!("configured server, version {}", facts.version))];
-    if facts.role != "master" {
-        let mend = "point redis.url at the primary; a replica takes no writes";
-        checks.push(Check::missing(NAME, format!("its role is {}", facts.role), mend));
+    let mut checks = vec![match &facts.version {
+        Some(version) => Check::ok(NAME, format!("configured server, version {version}")),
+        None => Check::warn(
+            NAME,
+            "could not check version, append-only file and maxmemory-policy",
+            "give the user +info, as scripts/redis-acl does, or look yourself: docs/redis.md",
+        ),
+    }];
+    if let Some(role) = facts.role.as_deref().filter(|role| *role != "master") {
+        let mend = "point redis.url at the primary, or name its sentinels; a replica takes no writes";
+        checks.push(Check::missing(NAME, format!("its role is {role}"), mend));
     }
     if facts.open {
         let mend = "set requirepass in redis.conf and redis.password (REDIS_PASSWORD) here";
@@ -60,16 +64,15 @@ fn configured(facts: &ServerFacts) -> Vec<Check> {
             mend,
         ));
     }
-    if !facts.aof {
+    if facts.aof == Some(false) {
         let mend =
             "redis-cli config set appendonly yes, and in redis.conf: without it a crash of Redis loses tasks";
         checks.push(Check::warn(NAME, "no append-only file", mend));
     }
-    if facts.eviction != "noeviction" {
-        let found = format!("maxmemory-policy is {}", facts.eviction);
+    if let Some(policy) = facts.eviction.as_deref().filter(|policy| *policy != "noeviction") {
         let mend =
             "redis-cli config set maxmemory-policy noeviction, and in redis.conf: others throw tasks away";
-        checks.push(Check::warn(NAME, found, mend));
+        checks.push(Check::warn(NAME, format!("maxmemory-policy is {policy}"), mend));
     }
     checks
 }
@@ -77,12 +80,12 @@ fn configured(facts: &ServerFacts) -> Vec<Check> {
 fn unusable(error: &QueueError) -> Check {
     let mend = match error {
         QueueError::Unreachable(_) => {
-            "start it, or correct redis.url (REDIS_URL); leave it empty for a private server"
+            "start it, or correct redis.url (REDIS_URL), redis.sentinels or redis.cluster; leave all empty for a private server"
         }
         QueueError::Unsuitable(_) => {
             "install Redis 7.0 or Valkey 7.2, or leave redis.url empty for a private server"
         }
-        _ => "correct redis.url and redis.password",
+        _ => "correct redis.url, redis.user and redis.password",
     };
     Check::missing(NAME, error.to_string(), mend)
 }
