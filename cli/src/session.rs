@@ -9,6 +9,7 @@ use std::{
 
 use shared::{
     config::{self, BUILT_IN, Config, ConfigFile, Loaded, Override, Sources},
+    crash_point,
     queue::Queue,
     retry::Backoff,
     state_dir::StateDir,
@@ -58,6 +59,7 @@ impl Session {
         }
         let colour = io::stderr().is_terminal() && !environment.variables().contains_key("NO_COLOR");
         telemetry::start(&loaded.config.log, colour)?;
+        crash_point::arm(environment.variables());
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

@@ -5,6 +5,10 @@
 //! process is left of it.
 #![cfg(test)]
 
+#[path = "cluster/crash.rs"]
+mod crash;
+#[path = "cluster/forge.rs"]
+mod forge;
 #[path = "cluster/interleavings.rs"]
 mod interleavings;
 #[path = "cluster/loss.rs"]

@@ -4,6 +4,7 @@
 //! Only [`queue`] speaks Redis; no other module and no other crate names a key or a command.
 
 pub mod config;
+pub mod crash_point;
 pub mod github;
 pub mod hidden_text;
 pub mod lifecycle;

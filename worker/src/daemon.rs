@@ -13,6 +13,7 @@ use std::{
 use shared::{
     Failure, TaskId,
     config::Config,
+    crash_point::CrashPoint,
     queue::{Beat, ClaimHeld, Queue, QueueError},
     specialty::InvalidSpecialty,
     state_dir::StateDir,
@@ -196,6 +197,7 @@ pub async fn run_held(
     };
     let end = match answer {
         Ok(ClaimHeld::Claimed(claimed)) => {
+            CrashPoint::HeldClaimed.reached();
             let slot = Slot::enter(Arc::clone(&context), *claimed);
             let mut running = std::pin::pin!(slot.run());
             let end = tokio::select! {
@@ -242,6 +244,7 @@ impl Station {
         let ledger = Arc::new(Ledger::new());
         let info = info(&identity, &executor, &start);
         first_beat(&queue, &info).await?;
+        CrashPoint::Announced.reached();
         // The lock proves that no former process of this node lives, and the executor has ended what it left.
         for specialty in queue.specialties().await? {
             let (returned, poisoned) = queue.forfeit(&identity.holder, &specialty).await?;
@@ -249,6 +252,7 @@ impl Station {
                 tracing::warn!(%specialty, returned, poisoned, "a former process of this worker died; its tasks were given back");
             }
         }
+        CrashPoint::Forfeited.reached();
         let (told, draining) = (CancellationToken::new(), CancellationToken::new());
         let heartbeat = Heartbeat::new(queue.clone(), Arc::clone(&ledger), info);
         let heartbeat = tokio::spawn(heartbeat.run(told.child_token(), draining.clone()));
@@ -264,6 +268,7 @@ impl Station {
     }
 
     async fn close(self) {
+        CrashPoint::GivenBack.reached();
         let _ = self.heartbeat.await;
         let holder = &self.identity.holder;
         // Redis may be away; then the beat ends by itself.

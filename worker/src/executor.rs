@@ -10,7 +10,10 @@ use std::{
 
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
-use shared::{Failure, config::Config, github::GitHub, lifecycle::workspace_name, state_dir::StateDir};
+use shared::{
+    Failure, config::Config, crash_point::CrashPoint, github::GitHub, lifecycle::workspace_name,
+    state_dir::StateDir,
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -135,6 +138,7 @@ impl Executor {
                 return RunEnd::Failed(Failure::transient(format!("cannot make a workspace: {error}")));
             }
         };
+        CrashPoint::WorkspaceMade.reached();
         let reporter = Reporter::new(reports, Arc::clone(&self.redactor));
         let git = Git::new(&self.config, &self.host, nursery.clone());
         let talk = IssueTalk::new(&self.config, &input, &reporter, &still_held);
@@ -171,8 +175,10 @@ impl Executor {
             (Some(Err(Problem::Failed(failure))), Ok(())) => RunEnd::Failed(self.redactor.failure(failure)),
         };
         self.leave(workspace, &end, &nursery).await;
+        CrashPoint::WorkspaceRemoved.reached();
         // Before the task is settled: a worker that dies in between lets another run say it again.
         talk.close(&end).await;
+        CrashPoint::EndSaid.reached();
         end
     }
 

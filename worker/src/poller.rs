@@ -11,6 +11,7 @@ use std::{
 
 use shared::{
     Specialty,
+    crash_point::CrashPoint,
     lifecycle::Fence,
     queue::{Claim, Claimed, Holder, QueueError, Waited, WakeHandle, WakeWaiter},
     retry::Backoff,
@@ -183,6 +184,9 @@ impl Poller {
         for specialty in order {
             while !permits.is_empty() && !self.drain.is_cancelled() {
                 let (tasks, again) = self.claim(&specialty, permits.len()).await?;
+                if !tasks.is_empty() {
+                    CrashPoint::Claimed.reached();
+                }
                 for claimed in tasks {
                     started = true;
                     let permit = permits.pop();

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use shared::{
     Failure, FailureClass, TaskSpec,
+    crash_point::CrashPoint,
     queue::{Claimed, Lease, Queue, QueueError, Renewal, Settlement},
     retry::Backoff,
     task_log::{LogLine, LogStream},
@@ -81,6 +82,7 @@ impl Drop for Slot {
 
 async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Option<StopReason>>) -> TaskEnd {
     let lease = claimed.lease;
+    CrashPoint::Entered.reached();
     let end = match claimed.spec {
         // Nothing to run: this program is older than whoever made the task.
         Err(message) => RunEnd::Failed(Failure::configuration(message)),
@@ -101,7 +103,7 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
                     persist(context, &lease, || context.queue.cancel_duplicate(&lease, &spec, &other)).await;
                     return TaskEnd::Duplicate;
                 }
-                Some(None) => {}
+                Some(None) => CrashPoint::IssueOwned.reached(),
             }
             execute(context, &lease, spec, (claimed.runs, claimed.attempts), told).await
         }
@@ -221,6 +223,7 @@ async fn settle_failure(
             // Before the task goes back: nobody of this account may claim it in between.
             if let Some(account) = &context.account {
                 persist(context, lease, || queue.suspend_account(account, rest)).await?;
+                CrashPoint::AccountSuspended.reached();
             }
             persist(context, lease, || queue.release(lease, &failure.message)).await
         }

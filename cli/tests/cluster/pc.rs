@@ -70,17 +70,28 @@ impl Cluster {
 
     /// Starts a worker called `node` on a PC called `pc`; its state outlives it.
     pub fn start(&self, pc: &str, node: &str) -> Pc {
+        self.start_with(pc, node, &[])
+    }
+
+    /// The same with further variables.
+    pub fn start_with(&self, pc: &str, node: &str, variables: &[(&str, &str)]) -> Pc {
+        self.spawn(pc, node, &["worker", "--node-id", node], variables)
+    }
+
+    /// Starts any command on a PC, with a log called `name`.
+    pub fn spawn(&self, pc: &str, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Pc {
         let state = self.dir.path().join(pc);
         fs::create_dir_all(&state).expect("a state directory");
-        let log = state.join(format!("{node}.log"));
+        let log = state.join(format!("{name}.log"));
         let out = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
         let child = self
             .command(&state)
-            .args(["worker", "--node-id", node])
+            .args(arguments)
+            .envs(variables.iter().copied())
             .stdout(out.try_clone().expect("a handle"))
             .stderr(out)
             .spawn()
-            .expect("the worker starts");
+            .expect("the program starts");
         Pc { child, state, log }
     }
 
@@ -177,6 +188,19 @@ impl Pc {
             assert!(began.elapsed() < PATIENCE, "the worker does not end; its log:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the process is stopped by SIGSTOP.
+    pub async fn frozen(&self) {
+        until("the process is frozen", || async {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')).then_some(())
+        })
+        .await;
     }
 
     pub fn log(&self) -> String {

@@ -6,7 +6,7 @@ use redis::Value;
 use tokio::time::sleep;
 
 use super::{Queue, QueueError, inspect::first_word, record, script::NamedScript};
-use crate::{Specialty, Status, TaskId, TaskSpec};
+use crate::{Specialty, Status, TaskId, TaskSpec, crash_point::CrashPoint};
 
 /// How long an issue's key lasts that names a task not yet enqueued. An ingester that dies in between
 /// leaves the issue free again after this.
@@ -99,10 +99,14 @@ impl Queue {
                 },
             }
         }
+        CrashPoint::IssueTaken.reached();
         self.enqueue(spec).await?;
+        CrashPoint::IssueEnqueued.reached();
         self.issue_take(&key, &spec.id, None, 0).await?;
         self.free_of_settled(&key, &spec.id).await?;
+        CrashPoint::IssueKept.reached();
         self.remember_delivery(delivery, &spec.id).await?;
+        CrashPoint::DeliveryKept.reached();
         Ok(IssueEnqueued::Created)
     }
 
@@ -140,6 +144,7 @@ impl Queue {
     async fn admit(&self, spec: &TaskSpec, script: &NamedScript) -> Result<Enqueued, QueueError> {
         // The locator decides where the record lives, whoever else offers the same id elsewhere.
         let (specialty, located) = self.locate_or_take(&spec.id, &spec.specialty).await?;
+        CrashPoint::LocatorTaken.reached();
         self.register_specialties(std::slice::from_ref(&specialty)).await?;
         let mut spec_there = spec.clone();
         spec_there.specialty = specialty.clone();

@@ -4,7 +4,7 @@
 //! entry goes. Whoever settled does it at once; what is left behind by a crash, a sweep finds.
 
 use super::{Queue, QueueError};
-use crate::{Specialty, TaskId};
+use crate::{Specialty, TaskId, crash_point::CrashPoint};
 
 /// An effect that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub struct OutboxEntry {
 impl Queue {
     /// Carries out one outbox entry. A failure is left to the next sweep.
     pub(super) async fn deliver(&self, specialty: &Specialty, due: &OutboxEntry) {
+        CrashPoint::EffectDue.reached();
         if let Err(error) = self.carry_out(specialty, due).await {
             tracing::debug!(%error, %specialty, entry = due.entry, "outbox entry is left to the next sweep");
         }
@@ -32,6 +33,7 @@ impl Queue {
         if !issue.is_empty() {
             let key = self.keys().issue_by_name(issue);
             self.inner.scripts.issue_free.call::<u64>(connections, &key, &[task.as_str()]).await?;
+            CrashPoint::IssueFreed.reached();
         }
         // An hour longer than the record itself, so that a locator never ends before it.
         let life_s = self.settings().finished_age_hours * 3_600 + 3_600;
@@ -41,6 +43,7 @@ impl Queue {
             .run(async |mut connection| {
                 if let Ok(locator) = &locator {
                     redis::cmd("EXPIRE").arg(locator).arg(life_s).query_async::<()>(&mut connection).await?;
+                    CrashPoint::LocatorEnds.reached();
                 }
                 redis::cmd("XDEL").arg(&outbox).arg(entry).query_async::<()>(&mut connection).await
             })

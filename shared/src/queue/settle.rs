@@ -11,7 +11,7 @@ use super::{
     record,
     script::NamedScript,
 };
-use crate::{Failure, Outcome, Specialty, TaskSpec};
+use crate::{Failure, Outcome, Specialty, TaskSpec, crash_point::CrashPoint};
 
 /// What a settlement did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,7 @@ impl Queue {
             "stale" => Settlement::Stale,
             other => return Err(QueueError::unexpected(script.name, other)),
         };
+        CrashPoint::Settled.reached();
         self.deliver_answer(&lease.specialty, lease.id.as_str(), &answer).await;
         Ok(settlement)
     }
@@ -106,6 +107,7 @@ impl Queue {
     ) -> Result<Settlement, QueueError> {
         let issue = spec.issue.unwrap_or_default();
         self.cancel(&lease.id, &format!("duplicate: issue {issue} has task {other}")).await?;
+        CrashPoint::DuplicateFlagged.reached();
         self.release(lease, "duplicate").await
     }
 }

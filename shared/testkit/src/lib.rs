@@ -1,6 +1,7 @@
 //! What the tests stand on: real parts, isolated per test, gone at the end.
 
 pub mod audit;
+pub mod fault_proxy;
 pub mod faults;
 pub mod git;
 pub mod git_http;
@@ -12,7 +13,9 @@ pub mod queue_clock;
 pub mod redis_cluster;
 pub mod redis_sentinels;
 pub mod redis_server;
+pub mod webhook;
 
+pub use fault_proxy::FaultProxy;
 pub use git::GitRemote;
 pub use github::TestGitHub;
 pub use redis_cluster::RedisCluster;

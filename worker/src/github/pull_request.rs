@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::{
     Failure,
     config::PublishConfig,
+    crash_point::CrashPoint,
     github::{Account, ApiError, PAGE_ENTRIES, Patience, Repository},
 };
 
@@ -144,6 +145,7 @@ impl PullRequests<'_> {
             if !still_held().await {
                 return Err(Problem::LeaseLost);
             }
+            CrashPoint::FenceAskedAgain.reached();
             let done = match open.first() {
                 Some(entry) => self.update(entry, content).await,
                 None => self.open(branch, content).await,

@@ -11,7 +11,7 @@ use nix::{
     fcntl::{OFlag, open, openat},
     sys::stat::Mode,
 };
-use shared::Failure;
+use shared::{Failure, crash_point::CrashPoint};
 
 use crate::{
     git::{Access, Git},
@@ -60,6 +60,7 @@ pub(crate) struct Changes {
 pub(crate) async fn publish(result: &Publication<'_>) -> Result<Pushed, Problem> {
     let repository = result.workspace.root().join("publish.git");
     let commit = receive(result, &repository).await?;
+    CrashPoint::Received.reached();
     held(result).await?;
     let reference = format!("refs/heads/{}", result.branch);
     let doing = format!("cannot push {} to {}", result.branch, result.url);
@@ -71,6 +72,7 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<Pushed, Problem>
     let refspec = format!("{commit}:{reference}");
     // The last moment: after this only the remote's own compare-and-set stands in the way.
     held(result).await?;
+    CrashPoint::FenceAsked.reached();
     let push = [
         "push",
         "--quiet",
@@ -83,6 +85,7 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<Pushed, Problem>
         &refspec,
     ];
     remote.run_in(&repository, &push).await.map_err(|error| error.into_failure(&doing))?;
+    CrashPoint::Pushed.reached();
     let changes = count_changes(result, &repository, &commit).await;
     Ok(Pushed { commit, changes })
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use shared::{Failure, task_log::LogStream};
+use shared::{Failure, crash_point::CrashPoint, task_log::LogStream};
 
 use super::{Phase, Reporter, attempt::Attempt};
 use crate::{
@@ -47,6 +47,7 @@ impl<'a> AgentRound<'a> {
             None => self.fresh(fix).await?,
         };
         reporter.took(phase).await;
+        CrashPoint::AgentEnded.reached();
         match verdict {
             Verdict::Done(answer) => {
                 self.session.clone_from(&answer.session);
@@ -99,6 +100,7 @@ struct AgentOutput<'a> {
 
 impl Sink for AgentOutput<'_> {
     async fn line(&mut self, from: Pipe, line: Line) {
+        CrashPoint::AgentStarted.reached();
         for event in self.reading.line(from, &line) {
             if let Event::Cost { usd, .. } = event {
                 self.reporter.add_cost(usd);

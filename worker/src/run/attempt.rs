@@ -5,7 +5,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use shared::{Failure, Outcome, config::Config, github::GitHub, outcome::TestsSummary, task::cut};
+use shared::{
+    Failure, Outcome, config::Config, crash_point::CrashPoint, github::GitHub, outcome::TestsSummary,
+    task::cut,
+};
 
 use super::{
     FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput,
@@ -92,6 +95,7 @@ impl Attempt<'_> {
             None => Baseline::Nothing,
         };
         self.reporter.took(phase).await;
+        CrashPoint::CheckedOut.reached();
 
         let base_tree = self.base_tree(mirror.path(), &base).await?;
         let guidance = guidance(self.git, mirror.path(), &base).await;
@@ -163,6 +167,7 @@ impl Attempt<'_> {
             let phase = self.reporter.begin(Phase::Testing { round }).await;
             let tested = verifier.run(plan, self.reporter).await?;
             self.reporter.took(phase).await;
+            CrashPoint::Tested.reached();
             match tested {
                 TestRun::Passed { count } => {
                     let tests = TestsSummary::Passed { command: plan.command.clone(), count };

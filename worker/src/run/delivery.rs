@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::{Outcome, github::Repository, outcome::TestsSummary, task::cut};
+use shared::{Outcome, crash_point::CrashPoint, github::Repository, outcome::TestsSummary, task::cut};
 
 use super::{Phase, Problem, attempt::Attempt, commit_message::commit_message};
 use crate::{
@@ -109,6 +109,7 @@ impl Delivery<'_> {
         let Attempt { git, workspace, still_held, reporter, input, .. } = *self.attempt;
         let message = commit_message(&input.spec, &input.node);
         self.worktree.bundle(&made.snapshot, self.base, &message).await?;
+        CrashPoint::Committed.reached();
         let access = self.remote.access().await?;
         let publication = Publication {
             git,
@@ -136,6 +137,7 @@ impl Delivery<'_> {
         let reporter = self.attempt.reporter;
         let pulls = PullRequests(repository);
         let published = pulls.publish(branch, content, self.attempt.still_held).await?;
+        CrashPoint::Proposed.reached();
         reporter.engine(&format!("pull request #{}: {}", published.number, published.url)).await;
         if let Err(problem) = pulls.adorn(&published, &self.attempt.config.publish).await {
             reporter.engine(&format!("labels, assignees or reviewers were not set: {problem}")).await;

@@ -12,6 +12,7 @@ use std::{
 use shared::{
     Failure, FailureClass,
     config::Config,
+    crash_point::CrashPoint,
     github::{Repository, StatusComment},
     task::Trigger,
 };
@@ -76,6 +77,7 @@ impl<'a> IssueTalk<'a> {
         };
         let comment = self.comment.get_or_init(|| below.status);
         self.say(comment, &Moment::Started).await;
+        CrashPoint::BeginSaid.reached();
         Ok(below.told)
     }
 
