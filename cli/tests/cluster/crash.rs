@@ -6,11 +6,14 @@ use std::panic::AssertUnwindSafe;
 use futures_util::{FutureExt, StreamExt, stream};
 use nix::sys::signal::Signal;
 use shared::{FailureClass, Status, crash_point::CrashPoint};
-use testkit::faults::Fault;
+use testkit::{
+    audit::{Limits, audit},
+    faults::Fault,
+};
 
 use crate::{
     forge::{Forge, assert_no_workspace_left},
-    pc::{Pc, until},
+    pc::{Cluster, Pc, TIGHT, until},
 };
 
 /// Stages at a time: most of what they do is waiting for a lease to run out.
@@ -81,7 +84,8 @@ const INGEST: [CrashPoint; 5] = [
 ];
 
 /// Each has a test of its own.
-const APART: [CrashPoint; 4] = [
+const APART: [CrashPoint; 5] = [
+    CrashPoint::Relocated,
     CrashPoint::HeldClaimed,
     CrashPoint::DuplicateFlagged,
     CrashPoint::AccountSuspended,
@@ -215,6 +219,29 @@ async fn an_ingester_that_freezes_until_its_task_has_ended_leaves_the_issue_free
     assert_eq!(answer["task_id"], record.id.as_str());
     forge.assert_published_once(&record).await;
     forge.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_ends_before_its_second_offer_has_come_to_an_end_is_forgotten_in_time() {
+    let cluster = Cluster::with_agent(TIGHT, "#!/bin/sh\ncat > /dev/null\necho more >> README\n");
+    let issue = cluster.dir.path().join("issue.md");
+    std::fs::write(&issue, "# Make it better\n").unwrap();
+    let (repository, issue) = (cluster.remote.path().display().to_string(), issue.display().to_string());
+    let offer = ["create-task", "--enqueue", "--repo", &repository, "--issue-file", &issue, "--task-id", "a"];
+    let mut first = cluster.spawn("pc-1", "first", &offer, &[(VARIABLE, "LocatorTaken")]);
+    assert_eq!(first.ended().await, None, "{}", first.log());
+    let mut second = cluster.spawn("pc-1", "second", &offer, &[(VARIABLE, "Relocated:freeze")]);
+    second.frozen().await;
+    let _worker = cluster.start("pc-1", "w1");
+    let record = cluster.settled(&"a".parse().unwrap()).await;
+    assert!(matches!(record.status, Status::Completed { .. }), "{record:?}");
+    second.signal(Signal::SIGCONT);
+    assert_eq!(second.ended().await, Some(0), "{}", second.log());
+    until("its locator has an end", || async {
+        (cluster.redis.command::<i64>(&["TTL", "ccc:task:a"]).unwrap() > 0).then_some(())
+    })
+    .await;
+    audit(&cluster.redis, "ccc", &Limits::default()).unwrap().assert_settled();
 }
 
 #[tokio::test(flavor = "multi_thread")]

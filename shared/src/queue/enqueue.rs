@@ -159,7 +159,8 @@ impl Queue {
         match first_word(&answer).as_str() {
             "created" => {
                 if located {
-                    self.keep_locator(&spec.id).await?;
+                    CrashPoint::Relocated.reached();
+                    self.keep_locator(&specialty, &spec.id).await?;
                 }
                 Ok(Enqueued::Created)
             }
@@ -198,11 +199,24 @@ impl Queue {
     }
 
     /// A locator left by a settled task whose record is gone has an end, and a new task has taken its id.
-    async fn keep_locator(&self, id: &TaskId) -> Result<(), QueueError> {
+    async fn keep_locator(&self, specialty: &Specialty, id: &TaskId) -> Result<(), QueueError> {
         let key = self.keys().locator(id);
-        self.inner
-            .connections
-            .run(async |mut connection| redis::cmd("PERSIST").arg(&key).query_async(&mut connection).await)
+        let connections = &self.inner.connections;
+        connections
+            .run(async |mut connection| {
+                redis::cmd("PERSIST").arg(&key).query_async::<()>(&mut connection).await
+            })
+            .await?;
+        // The task may have ended before this, and its settlement has set the end for the last time.
+        let record = self.record(specialty, id).await?;
+        if record.is_some_and(|record| !record.status.is_settled()) {
+            return Ok(());
+        }
+        let life_s = self.locator_life_s();
+        connections
+            .run(async |mut connection| {
+                redis::cmd("EXPIRE").arg(&key).arg(life_s).query_async(&mut connection).await
+            })
             .await
     }
 

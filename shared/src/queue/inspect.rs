@@ -260,7 +260,11 @@ impl Queue {
         Ok(())
     }
 
-    async fn record(&self, specialty: &Specialty, id: &TaskId) -> Result<Option<TaskRecord>, QueueError> {
+    pub(super) async fn record(
+        &self,
+        specialty: &Specialty,
+        id: &TaskId,
+    ) -> Result<Option<TaskRecord>, QueueError> {
         let keys = self.keys().specialty(specialty);
         let mut pipe = redis::pipe();
         pipe.cmd("HGETALL").arg(keys.record(id)).cmd("ZSCORE").arg(keys.leases()).arg(id.as_str());

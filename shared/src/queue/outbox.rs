@@ -26,6 +26,11 @@ impl Queue {
         }
     }
 
+    /// How long a settled task is located: an hour longer than its record lasts, so that a locator never ends first.
+    pub(super) fn locator_life_s(&self) -> u64 {
+        self.settings().finished_age_hours * 3_600 + 3_600
+    }
+
     /// The effects of one entry; repeatable.
     async fn carry_out(&self, specialty: &Specialty, due: &OutboxEntry) -> Result<(), QueueError> {
         let OutboxEntry { entry, task, issue } = due;
@@ -35,8 +40,7 @@ impl Queue {
             self.inner.scripts.issue_free.call::<u64>(connections, &key, &[task.as_str()]).await?;
             CrashPoint::IssueFreed.reached();
         }
-        // An hour longer than the record itself, so that a locator never ends before it.
-        let life_s = self.settings().finished_age_hours * 3_600 + 3_600;
+        let life_s = self.locator_life_s();
         let outbox = self.keys().specialty(specialty).outbox();
         let locator = task.parse::<TaskId>().map(|id| self.keys().locator(&id));
         connections
