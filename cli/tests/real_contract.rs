@@ -63,8 +63,7 @@ async fn requests() -> Vec<Request> {
     }
     run(&home, &github, &["github", "check", "--repo", "octo/cat"]).await;
     // A webhook made twice by a crash is removed, and so is a second status comment.
-    let twin = github.state().hooks[0].clone();
-    let status = github.state().comments[0].clone();
+    let (twin, status) = (github.state().hooks[0].clone(), github.state().comments[0].clone());
     github.state().hooks.push(json!({"id": 999, "active": true, "events": [], "config": twin["config"]}));
     github.state().comment(&status.author, "MEMBER", &status.body, "2029-01-01T00:00:00Z");
     run(&home, &github, &["github", "install-webhook", "--repo", "octo/cat", "--url", HOOK]).await;

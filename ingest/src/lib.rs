@@ -2,19 +2,23 @@
 //!
 //! A delivery passes, in this order: size limit, signature over the raw bytes, event and action, allowed
 //! repository, not our own event and not a bot's, trust of who caused it. Then the text is kept as
-//! it is at this moment, classified, and enqueued. `docs/webhooks.md` lists every answer.
+//! it is at this moment, classified, and enqueued, or a task that is there already is changed or ended. `docs/webhooks.md` lists every answer.
 //!
 //! The HTTP API tells what the cluster does and takes tasks and cancels from those who have its token.
 //! `docs/api.md` shows it.
 //!
-//! Nothing here executes a task, and nothing here speaks to the forge.
+//! Nothing here executes a task. The forge is asked for permissions alone, and nothing is written there.
 
 mod api;
 mod body;
 mod bounded_queue;
 pub mod classify;
+mod command;
 mod event;
+mod gate;
 mod health;
+mod payload;
+mod permission;
 mod problem;
 mod rejection;
 mod routes;
@@ -29,7 +33,7 @@ mod webhook;
 use std::{io, net::SocketAddr, sync::Arc};
 
 use secrecy::SecretString;
-use shared::{config::Config, queue::Queue, state_dir::StateDir};
+use shared::{Failure, config::Config, github::GitHub, queue::Queue, state_dir::StateDir};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -41,6 +45,8 @@ use self::{
     body::Bodies,
     bounded_queue::BoundedQueue,
     classify::{Classifier, ClassifyError},
+    gate::Gate,
+    permission::Permissions,
     secret::SecretError,
     signature::SigningKey,
     webhook::{Proof, Webhook},
@@ -61,6 +67,8 @@ pub enum IngestError {
     Key(String),
     #[error(transparent)]
     Classify(#[from] ClassifyError),
+    #[error("{}", .0.message)]
+    Github(Failure),
 }
 
 /// Where requests come in. Whoever starts the ingester has bound them.
@@ -84,12 +92,16 @@ pub async fn run(
     let config = Arc::new(config.clone());
     let classifier = Arc::new(Classifier::load(&config.classify)?);
     let address = listeners.webhook.local_addr().map_err(IngestError::Listener)?;
+    let gate = Gate {
+        classifier: Arc::clone(&classifier),
+        queue: BoundedQueue::new(queue.clone()),
+        permissions: Permissions::new(GitHub::open(&config.github).map_err(IngestError::Github)?),
+        config: Arc::clone(&config),
+    };
     let webhook = Arc::new(Webhook {
         proof: proof(&config, address, state_dir)?,
         bodies: Bodies::new(config.ingest.body_bytes_max),
-        classifier: Arc::clone(&classifier),
-        queue: BoundedQueue::new(queue.clone()),
-        config: Arc::clone(&config),
+        gate,
     });
     let api = match listeners.api {
         None => None,
@@ -104,14 +116,14 @@ pub async fn run(
     tokio::join!(
         serve_webhooks(listeners.webhook, &webhook, shutdown.clone()),
         serve_api(api, shutdown),
-        tell_of_redis(&webhook.queue)
+        tell_of_redis(&webhook.gate.queue)
     );
     Ok(())
 }
 
 async fn serve_webhooks(listener: TcpListener, webhook: &Arc<Webhook>, shutdown: CancellationToken) {
     server::serve(listener, routes::routes(Arc::clone(webhook)), shutdown).await;
-    webhook.queue.finish().await;
+    webhook.gate.queue.finish().await;
 }
 
 async fn serve_api(api: Option<(TcpListener, Arc<Api>)>, shutdown: CancellationToken) {

@@ -1,5 +1,7 @@
 //! What went wrong with a request, as problem details (RFC 9457) in JSON.
 
+use std::fmt;
+
 use serde::Serialize;
 use warp::{
     Reply,
@@ -9,6 +11,9 @@ use warp::{
     },
     reply::Response,
 };
+
+/// Characters of a parser's message that are repeated.
+const DETAIL_CHARS_MAX: usize = 200;
 
 /// When to come again after a 503, in seconds.
 const RETRY_AFTER_S: &str = "10";
@@ -20,6 +25,11 @@ struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
+}
+
+/// What a parser says, as far as it is repeated: it may quote the payload, and heeds no precision of a format.
+pub fn detail(message: &impl fmt::Display) -> String {
+    message.to_string().chars().take(DETAIL_CHARS_MAX).collect()
 }
 
 /// The answer for a problem; `kind` is the last part of its type. A 503 says when to come again.
@@ -37,4 +47,15 @@ pub fn response(status: StatusCode, kind: &str, detail: String) -> Response {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parsers_message_is_cut_however_much_of_the_payload_it_quotes() {
+        let error = serde_json::from_str::<u8>(&format!("\"{}\"", "é".repeat(10_000))).unwrap_err();
+        assert_eq!(detail(&error).chars().count(), DETAIL_CHARS_MAX);
+    }
 }

@@ -8,10 +8,7 @@ use warp::{
     reply::Response,
 };
 
-use crate::{body::BodyError, problem, signature::SignatureError};
-
-/// Characters of a parser's message that are repeated; it may quote the payload.
-const DETAIL_CHARS_MAX: usize = 200;
+use crate::{body::BodyError, gate::NotNow, problem, signature::SignatureError};
 
 /// Why a request is refused. Nothing here is a 500: what is not the client's fault passes by itself.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +25,8 @@ pub enum Rejection {
     Malformed(String),
     #[error("the queue cannot take the task now: {0}")]
     QueueDown(String),
+    #[error("{0}")]
+    GithubDown(String),
     #[error("there is nothing at this path; webhooks go to /webhook/github")]
     NoSuchPath,
     #[error("this path takes {allow}")]
@@ -37,14 +36,14 @@ pub enum Rejection {
 impl Rejection {
     /// A body that is not what GitHub sends.
     pub fn malformed(detail: impl fmt::Display) -> Self {
-        Self::Malformed(format!("{detail:.DETAIL_CHARS_MAX$}"))
+        Self::Malformed(problem::detail(&detail))
     }
 
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Body(error) => error.status(),
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::QueueDown(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueueDown(_) | Self::GithubDown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
             Self::FromBrowser => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -61,8 +60,18 @@ impl Rejection {
             Self::NotJson => "not-json",
             Self::Malformed(_) => "malformed",
             Self::QueueDown(_) => "queue-down",
+            Self::GithubDown(_) => "github-down",
             Self::NoSuchPath => "no-such-path",
             Self::NoSuchMethod { .. } => "no-such-method",
+        }
+    }
+}
+
+impl From<NotNow> for Rejection {
+    fn from(not_now: NotNow) -> Self {
+        match not_now {
+            NotNow::Queue(error) => Self::QueueDown(error.to_string()),
+            NotNow::Trust(error) => Self::GithubDown(error.to_string()),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{health, rejection::Rejection, webhook::Webhook};
 /// Every path matches by itself and answers wrong methods itself, so that the only rejection left to the
 /// framework is a path that does not exist.
 pub fn routes(webhook: Arc<Webhook>) -> BoxedFilter<(Response,)> {
-    let queue = webhook.queue.clone();
+    let queue = webhook.gate.queue.clone();
     let deliveries = warp::path!("webhook" / "github")
         .and(warp::method())
         .and(warp::header::headers_cloned())

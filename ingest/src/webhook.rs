@@ -1,16 +1,12 @@
 //! `POST /webhook/github`: a delivery in, a task or a reason why not out.
 //!
-//! The order is size, signature, form, event and action, repository, own events and bots, trust. Only what
-//! has passed all of them is classified and enqueued.
-
-use std::sync::Arc;
+//! The order is size, signature, form, event and action; then the gate: repository, own events and bots, trust.
+//! Only what has passed all of them is classified and enqueued.
 
 use futures_util::Stream;
-use serde::{Serialize, de::DeserializeOwned};
-use shared::{
-    Priority, RepositoryName, Specialty, TaskId, config::Config, queue::IssueEnqueued, task::Trigger,
-};
-use tracing::{debug, error, info, warn};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tracing::{debug, error, warn};
 use warp::{
     Buf, Reply,
     http::{HeaderMap, StatusCode, header::ORIGIN},
@@ -19,14 +15,11 @@ use warp::{
 
 use crate::{
     body::{Bodies, is_json},
-    bounded_queue::BoundedQueue,
-    classify::Classifier,
-    event::{Envelope, IssuesEvent},
+    event::IssueEvent,
+    gate::{Gate, Verdict},
+    payload::Envelope,
     rejection::Rejection,
     signature::{self, SigningKey},
-    snapshot,
-    trigger::{self, Ignored},
-    trust,
 };
 
 /// Longest `X-GitHub-Delivery` that is believed to be one; GitHub sends a UUID.
@@ -39,35 +32,35 @@ pub enum Proof {
     Unsigned,
 }
 
-/// What a delivery is judged by and where its task goes.
+/// What a delivery is proven by, and what judges it then.
 pub struct Webhook {
-    pub config: Arc<Config>,
     pub proof: Proof,
     pub bodies: Bodies,
-    pub classifier: Arc<Classifier>,
-    pub queue: BoundedQueue,
+    pub gate: Gate,
 }
 
-/// What became of a delivery that was taken.
-#[derive(Debug, Serialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
+/// What is answered to a delivery that was taken.
+#[derive(Debug)]
 enum Answer {
-    TaskCreated { task_id: TaskId, specialty: Specialty, priority: Priority },
-    Duplicate { task_id: TaskId },
-    Ignored { reason: String },
+    Verdict(Verdict),
     Pong,
 }
 
 impl Reply for Answer {
     fn into_response(self) -> Response {
-        let created = matches!(self, Self::TaskCreated { .. });
-        let status = if created { StatusCode::ACCEPTED } else { StatusCode::OK };
-        warp::reply::with_status(warp::reply::json(&self), status).into_response()
+        match self {
+            Self::Pong => warp::reply::json(&json!({"status": "pong"})).into_response(),
+            Self::Verdict(verdict) => {
+                let created = matches!(verdict, Verdict::TaskCreated { .. });
+                let status = if created { StatusCode::ACCEPTED } else { StatusCode::OK };
+                warp::reply::with_status(warp::reply::json(&verdict), status).into_response()
+            }
+        }
     }
 }
 
 impl Webhook {
-    /// Answers one delivery. Never a 5xx but 503, and that only while the queue cannot be used.
+    /// Answers one delivery. Never a 5xx but 503, and that only while the queue, or GitHub, cannot be used.
     pub async fn receive<B: Buf, E>(
         &self,
         headers: &HeaderMap,
@@ -76,7 +69,7 @@ impl Webhook {
         match self.judge(headers, body).await {
             Ok(answer) => answer.into_response(),
             Err(rejection) => {
-                if matches!(rejection, Rejection::QueueDown(_)) {
+                if matches!(rejection, Rejection::QueueDown(_) | Rejection::GithubDown(_)) {
                     error!(%rejection, "webhook not taken");
                 } else {
                     warn!(%rejection, "webhook refused");
@@ -114,73 +107,17 @@ impl Webhook {
         let name = headers.get("x-github-event").and_then(|name| name.to_str().ok());
         let name = name.ok_or_else(|| Rejection::malformed("the header X-GitHub-Event is missing"))?;
         let envelope: Envelope = parse(body.bytes())?;
-        let answer = match name {
-            "ping" => return Ok(Answer::Pong),
-            "issues" => self.issues(&envelope, body.bytes(), delivery(headers)).await?,
-            other => Err(Ignored::event(other)),
-        };
-        Ok(answer.unwrap_or_else(|ignored| {
-            // Somebody waits for the one kind and wonders; the other comes with every click.
-            if ignored.is_refusal() {
-                info!(%ignored, "webhook ignored");
-            } else {
+        if name == "ping" {
+            return Ok(Answer::Pong);
+        }
+        let event = IssueEvent::of_webhook(name, &envelope, || parse(body.bytes()), delivery(headers))?;
+        // The body's share of the memory is free again while the queue and GitHub are waited for.
+        drop(body);
+        match event {
+            Ok(event) => Ok(Answer::Verdict(self.gate.pass(&event).await?)),
+            Err(ignored) => {
                 debug!(%ignored, "webhook ignored");
-            }
-            Answer::Ignored { reason: ignored.to_string() }
-        }))
-    }
-
-    async fn issues(
-        &self,
-        envelope: &Envelope,
-        body: &[u8],
-        delivery: Option<String>,
-    ) -> Result<Result<Answer, Ignored>, Rejection> {
-        let trigger = match trigger::of_action(envelope, &self.config.github) {
-            Ok(trigger) => trigger,
-            Err(ignored) => return Ok(Err(ignored)),
-        };
-        let event: IssuesEvent = parse(body)?;
-        let repository = repository_of(&event)?;
-        match self.admit(&trigger, &event, &repository) {
-            Ok(()) => self.enqueue(trigger, &event, repository, delivery).await.map(Ok),
-            Err(ignored) => Ok(Err(ignored)),
-        }
-    }
-
-    /// Whether this event, which is understood, may make a task.
-    fn admit(
-        &self,
-        trigger: &Trigger,
-        event: &IssuesEvent,
-        repository: &RepositoryName,
-    ) -> Result<(), Ignored> {
-        trigger::check(trigger, event, &self.config.github)?;
-        if self.config.repository_entry(repository).is_err() {
-            return Err(Ignored::RepositoryNotAllowed(trigger::short(&repository.to_string())));
-        }
-        trust::check(trigger, event, &self.config.github)
-    }
-
-    async fn enqueue(
-        &self,
-        trigger: Trigger,
-        event: &IssuesEvent,
-        repository: RepositoryName,
-        delivery: Option<String>,
-    ) -> Result<Answer, Rejection> {
-        let spec = snapshot::task_spec(trigger, repository, &event.issue, &self.classifier);
-        let (task_id, specialty, priority) = (spec.id.clone(), spec.specialty.clone(), spec.priority);
-        let subject = format!("{}#{}", spec.repository, event.issue.number);
-        let enqueued = self.queue.enqueue_issue(spec, delivery).await;
-        match enqueued.map_err(|error| Rejection::QueueDown(error.to_string()))? {
-            IssueEnqueued::Created => {
-                info!(task = %task_id, issue = subject, %specialty, %priority, "task created");
-                Ok(Answer::TaskCreated { task_id, specialty, priority })
-            }
-            IssueEnqueued::Duplicate { task } | IssueEnqueued::Delivered { task } => {
-                info!(%task, issue = subject, "webhook repeats a task");
-                Ok(Answer::Duplicate { task_id: task })
+                Ok(Answer::Verdict(Verdict::Ignored { reason: ignored.to_string() }))
             }
         }
     }
@@ -190,15 +127,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
     serde_json::from_slice(body).map_err(Rejection::malformed)
 }
 
-/// The repository's name. A path or URL would be valid for a task, but no forge calls a repository so.
-fn repository_of(event: &IssuesEvent) -> Result<RepositoryName, Rejection> {
-    let name: Option<RepositoryName> = event.repository.full_name.parse().ok();
-    name.filter(|name| name.forge().is_some())
-        .ok_or_else(|| Rejection::malformed("repository.full_name is not owner/name"))
-}
-
 fn delivery(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("x-github-delivery")?.to_str().ok()?;
     let fits = (1..=DELIVERY_BYTES_MAX).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
     fits.then(|| value.to_owned())
 }
+
+#[cfg(test)]
+mod fuzz;

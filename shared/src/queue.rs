@@ -13,6 +13,7 @@ mod enqueue;
 mod error;
 mod events;
 mod inspect;
+mod issue;
 mod keys;
 mod lease;
 mod log;

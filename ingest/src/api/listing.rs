@@ -1,6 +1,6 @@
 //! Tasks in pages: every status of every specialty, or some.
 
-use std::{collections::HashMap, fmt};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use shared::{
@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::refusal::Refusal;
-use crate::{classify::Classifier, trigger::short};
+use crate::{classify::Classifier, problem, trigger::short};
 
 /// Tasks on a page, unless another number is asked for, and at most.
 const LIMIT_DEFAULT: usize = 50;
@@ -44,7 +44,8 @@ pub struct ListQuery {
 impl ListQuery {
     pub fn parse(query: &str, classifier: &Classifier) -> Result<Self, Refusal> {
         let bad = |problem: String| Refusal::BadQuery(problem);
-        let written: Written = serde_urlencoded::from_str(query).map_err(|error| bad(short_of(&error)))?;
+        let written: Written =
+            serde_urlencoded::from_str(query).map_err(|error| bad(problem::detail(&error)))?;
         let statuses = match written.status.as_deref().filter(|text| !text.is_empty()) {
             None => STATUSES.to_vec(),
             Some(names) => names.split(',').map(known_status).collect::<Result<_, _>>()?,
@@ -64,11 +65,6 @@ impl ListQuery {
         };
         Ok(Self { statuses, specialty, limit, after: after.map(cursor).transpose()? })
     }
-}
-
-fn short_of(error: &impl fmt::Display) -> String {
-    const PROBLEM_CHARS_MAX: usize = 200;
-    format!("{error:.PROBLEM_CHARS_MAX$}")
 }
 
 fn known_status(name: &str) -> Result<&'static str, Refusal> {

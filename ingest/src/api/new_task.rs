@@ -10,14 +10,11 @@ use shared::{
 };
 
 use super::refusal::Refusal;
-use crate::{classify::Classifier, trigger::short};
+use crate::{classify::Classifier, problem, trigger::short};
 
 /// Requirements or labels of a task, and bytes of each.
 const WORDS_MAX: usize = 100;
 const WORD_BYTES_MAX: usize = 200;
-
-/// Characters of a parser's message that are repeated; it may quote the body.
-const PROBLEM_CHARS_MAX: usize = 300;
 
 /// Everything may be left out, and is then `null` or missing.
 #[derive(Deserialize)]
@@ -48,7 +45,7 @@ pub struct Draft {
 /// The value that `body` holds.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
-        let problem = format!("{error:.PROBLEM_CHARS_MAX$}");
+        let problem = problem::detail(&error);
         if error.classify() == Category::Data {
             Refusal::Unprocessable(problem)
         } else {

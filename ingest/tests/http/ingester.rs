@@ -4,13 +4,18 @@ use std::net::SocketAddr;
 
 use ingest::{IngestError, Listeners};
 use secrecy::SecretString;
-use shared::{TaskId, TaskRecord, TaskSpec, config::Config, queue::Queue, state_dir::StateDir};
+use shared::{
+    TaskId, TaskRecord, TaskSpec,
+    config::Config,
+    queue::{Claim, Holder, Queue},
+    state_dir::StateDir,
+};
 use tempfile::TempDir;
 use testkit::RedisServer;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Answer, SECRET};
+use crate::client::{Answer, Delivery, SECRET};
 
 pub struct Ingester {
     /// For webhooks.
@@ -69,6 +74,26 @@ impl Ingester {
     pub async fn task(&self, answer: &Answer) -> (TaskRecord, TaskSpec) {
         let id: TaskId = answer.text("task_id").parse().unwrap();
         (self.queue.task(&id).await.unwrap().unwrap(), self.queue.spec(&id).await.unwrap().unwrap())
+    }
+
+    /// What the delivery is answered with 200, and the task it names.
+    pub async fn told(&self, delivery: Delivery, status: &str) -> Answer {
+        let answer = delivery.post(self.address).await;
+        assert_eq!((answer.status, answer.text("status")), (200, status), "{answer:?}");
+        answer
+    }
+
+    /// The status of the task that `answer` names.
+    pub async fn status(&self, answer: &Answer) -> &'static str {
+        let id: TaskId = answer.text("task_id").parse().unwrap();
+        self.queue.task(&id).await.unwrap().unwrap().status.name()
+    }
+
+    /// Claims what waits in `specialty`, as a worker would.
+    pub async fn claim(&self, specialty: &str) {
+        let holder = Holder { node: "pc-1".to_owned(), incarnation: "one".to_owned() };
+        let claim = self.queue.claim(&holder, &specialty.parse().unwrap(), 1, "nonce").await.unwrap();
+        assert!(matches!(claim, Claim::Tasks { tasks, .. } if tasks.len() == 1));
     }
 
     /// Tasks that wait, in all specialties.

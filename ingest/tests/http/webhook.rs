@@ -1,9 +1,11 @@
 //! `POST /webhook/github`.
 
 mod answers;
+mod commands;
 mod gate;
+mod life;
 mod limits;
-mod mutations;
 mod outages;
 mod payload;
+mod permissions;
 mod start;

@@ -107,6 +107,8 @@ impl Queue {
         CrashPoint::IssueKept.reached();
         self.remember_delivery(delivery, &spec.id).await?;
         CrashPoint::DeliveryKept.reached();
+        // Last, so that an outage uses no run up.
+        self.count_issue_run(&spec.repository, number, &spec.id).await?;
         Ok(IssueEnqueued::Created)
     }
 

@@ -106,6 +106,11 @@ impl Keys {
         format!("{}:issue:{}", self.prefix, name.to_ascii_lowercase())
     }
 
+    /// zset with TTL, start time in ms: the tasks that the issue has started within a day.
+    pub fn issue_runs(&self, repository: &RepositoryName, number: u64) -> String {
+        format!("{}:issue_runs:{}", self.prefix, format!("{repository}#{number}").to_ascii_lowercase())
+    }
+
     /// string with TTL: the task that a webhook delivery made.
     pub fn delivery(&self, guid: &str) -> String {
         format!("{}:delivery:{guid}", self.prefix)

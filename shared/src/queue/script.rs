@@ -50,6 +50,7 @@ pub struct Scripts {
     pub suspend: NamedScript,
     pub issue_take: NamedScript,
     pub issue_free: NamedScript,
+    pub issue_runs: NamedScript,
 }
 
 impl Scripts {
@@ -100,6 +101,7 @@ impl Scripts {
             suspend: alone("suspend", include_str!("lua/suspend.lua")),
             issue_take: alone("issue_take", include_str!("lua/issue_take.lua")),
             issue_free: alone("issue_free", include_str!("lua/issue_free.lua")),
+            issue_runs: alone("issue_runs", include_str!("lua/issue_runs.lua")),
         }
     }
 }

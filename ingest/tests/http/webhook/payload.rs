@@ -17,6 +17,21 @@ pub fn labeled() -> Value {
     parse(include_str!("payloads/issues_labeled.json"))
 }
 
+/// Ann writes `text` below it, a minute later.
+pub fn commented(text: &str) -> Value {
+    let mut payload = with(opened(), &[("/action", json!("created"))]);
+    payload["comment"] = json!({
+        "id": 1, "body": text, "user": {"login": "ann-dev", "type": "User"}, "author_association": "MEMBER",
+        "created_at": "2025-03-03T09:13:44Z", "updated_at": "2025-03-03T09:13:44Z"
+    });
+    payload
+}
+
+/// Something else happens to it an hour later.
+pub fn later(action: &str) -> Value {
+    with(opened(), &[("/action", json!(action)), ("/issue/updated_at", json!("2025-03-03T10:12:44Z"))])
+}
+
 pub fn ping() -> Value {
     parse(include_str!("payloads/ping.json"))
 }
