@@ -210,6 +210,10 @@ pub struct PublishConfig {
     pub assignees: Vec<String>,
     /// Logins, and `organisation/team`.
     pub reviewers: Vec<String>,
+    /// Paths that no change may touch; `*` stands for any run of characters.
+    pub protected_paths: Vec<String>,
+    /// What all new content of one change together may come to.
+    pub change_bytes_max: u64,
 }
 
 /// `[classify]`: terms of one's own.

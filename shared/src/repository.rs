@@ -50,7 +50,8 @@ impl RepositoryName {
     }
 }
 
-fn wildcard(pattern: &str, text: &str) -> bool {
+/// Whether `text` is `pattern`, in which `*` stands for any run of characters.
+pub fn wildcard(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {

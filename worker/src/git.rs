@@ -67,6 +67,8 @@ pub(crate) enum GitError {
     Start(#[from] io::Error),
     #[error("git {operation} ended with code {code}: {said}")]
     Failed { operation: String, code: i32, said: String },
+    #[error("git {operation} said more than can be read")]
+    TooMuch { operation: String },
     #[error("git {operation} took longer than git.timeout_ms and was killed")]
     OverTime { operation: String },
 }
@@ -102,7 +104,7 @@ impl Git {
 
     /// Runs `git ARGS` without any repository and returns what it printed.
     pub(crate) async fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String, GitError> {
-        self.start(None, args).await
+        self.start(None, args, &[]).await
     }
 
     /// Runs `git ARGS` on a bare repository. It is named, never searched for: above a broken one git would
@@ -112,13 +114,24 @@ impl Git {
         repository: &Path,
         args: &[S],
     ) -> Result<String, GitError> {
-        self.start(Some(repository), args).await
+        self.start(Some(repository), args, &[]).await
+    }
+
+    /// The same with `input` on standard input.
+    pub(crate) async fn run_in_with<S: AsRef<OsStr>>(
+        &self,
+        repository: &Path,
+        args: &[S],
+        input: &[u8],
+    ) -> Result<String, GitError> {
+        self.start(Some(repository), args, input).await
     }
 
     async fn start<S: AsRef<OsStr>>(
         &self,
         repository: Option<&Path>,
         args: &[S],
+        input: &[u8],
     ) -> Result<String, GitError> {
         let operation =
             args.first().map(|arg| arg.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
@@ -137,8 +150,10 @@ impl Git {
             command.env(TOKEN_VARIABLE, access.token.expose_secret());
         }
         let job = Job { command, ends: Ends::Group };
-        let captured = child::capture(&self.nursery, job, &[], self.timeout).await?;
+        let captured = child::capture(&self.nursery, job, input, self.timeout).await?;
         match captured.ending {
+            // Half an answer would be taken for a whole one.
+            Ending::Exited(0) if captured.cut => Err(GitError::TooMuch { operation }),
             Ending::Exited(0) => Ok(captured.stdout),
             Ending::Exited(code) => Err(GitError::Failed { operation, code, said: said(&captured) }),
             Ending::OverTime | Ending::Silent => Err(GitError::OverTime { operation }),
@@ -181,7 +196,7 @@ impl GitError {
     pub(crate) fn into_failure(self, doing: &str) -> Failure {
         let remedy = match &self {
             Self::Failed { said, .. } => FOR_GOOD.iter().find(|(text, _)| said.contains(text)),
-            Self::Start(_) | Self::OverTime { .. } => None,
+            Self::Start(_) | Self::TooMuch { .. } | Self::OverTime { .. } => None,
         };
         match remedy {
             Some((_, remedy)) => {

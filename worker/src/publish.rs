@@ -1,6 +1,7 @@
 //! Where a result goes.
 
 mod git;
+mod inspection;
 mod words;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use shared::{
 
 pub(crate) use self::{
     git::{Changes, Publication, Pushed, publish},
+    inspection::Rules,
     words::{Facts, Moment, Work, pull_request, status},
 };
 use crate::git::Access;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use memchr::memmem;
 use secrecy::SecretString;
 use shared::{
     Failure, Outcome,
@@ -53,6 +55,27 @@ impl Redactor {
         self.secrets.first().map_or(0, String::len)
     }
 
+    /// Longest form in which [`Redactor::found_in`] finds a secret, in bytes.
+    pub(crate) fn needle_bytes_max(&self) -> usize {
+        self.needles().map(|needle| needle.len()).max().unwrap_or(0)
+    }
+
+    /// Whether a secret stands in `bytes`, as it is or encoded, and what that is called.
+    pub(crate) fn found_in(&self, bytes: &[u8]) -> Option<&'static str> {
+        let found = self.needles().any(|needle| contains(bytes, needle.as_bytes()));
+        found.then_some("one of the worker's own secrets")
+    }
+
+    /// Each secret as it is, in Base64 at each of the three places where it may begin, and in hexadecimal.
+    fn needles(&self) -> impl Iterator<Item = String> + '_ {
+        self.secrets.iter().flat_map(|secret| {
+            // Of a key over several lines each line is enough; the longest one is its own.
+            let line = secret.lines().max_by_key(|line| line.len()).unwrap_or(secret);
+            let encoded = (0..3).map(|skipped| base64_core(line.as_bytes(), skipped));
+            [line.to_owned(), hex::encode(line)].into_iter().chain(encoded)
+        })
+    }
+
     pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         for secret in &self.secrets {
@@ -81,6 +104,21 @@ fn password_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let (credentials, _) = rest.rsplit_once('@')?;
     credentials.split_once(':').map(|(_, password)| password)
+}
+
+/// The part of a Base64 text that does not depend on what stands around `bytes`, of which `skipped` more bytes
+/// stand before it.
+fn base64_core(bytes: &[u8], skipped: usize) -> String {
+    let mut padded = vec![0; skipped];
+    padded.extend_from_slice(bytes);
+    let text = STANDARD_NO_PAD.encode(&padded);
+    let end = padded.len() * 8 / 6;
+    let start = (skipped * 8).div_ceil(6);
+    text[start..end].to_owned()
+}
+
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    !needle.is_empty() && memmem::find(text, needle).is_some()
 }
 
 #[cfg(test)]

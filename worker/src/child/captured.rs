@@ -18,6 +18,8 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Captured {
     pub ending: Ending,
     pub stdout: String,
+    /// There was more than is kept.
+    pub cut: bool,
     pub stderr: Tail,
 }
 
@@ -28,14 +30,15 @@ pub(crate) async fn capture(
     input: &[u8],
     wall_clock: Duration,
 ) -> io::Result<Captured> {
-    let mut heard = Heard { stdout: String::new(), stderr: Tail::new(STDERR_BYTES_MAX) };
+    let mut heard = Heard { stdout: String::new(), cut: false, stderr: Tail::new(STDERR_BYTES_MAX) };
     let limits = Limits { wall_clock, silence: None, line_bytes_max: LINE_BYTES_MAX };
     let ending = drive(nursery, job, input, limits, &mut heard).await?;
-    Ok(Captured { ending, stdout: heard.stdout, stderr: heard.stderr })
+    Ok(Captured { ending, stdout: heard.stdout, cut: heard.cut, stderr: heard.stderr })
 }
 
 struct Heard {
     stdout: String,
+    cut: bool,
     stderr: Tail,
 }
 
@@ -43,10 +46,11 @@ impl Sink for Heard {
     async fn line(&mut self, from: Pipe, line: Line) {
         match from {
             Pipe::Stdout if self.stdout.len() + line.text.len() < STDOUT_BYTES_MAX => {
+                self.cut |= line.cut;
                 self.stdout.push_str(&line.text);
                 self.stdout.push('\n');
             }
-            Pipe::Stdout => {}
+            Pipe::Stdout => self.cut = true,
             Pipe::Stderr => self.stderr.push(&line.text),
         }
     }

@@ -13,6 +13,7 @@ use nix::{
 };
 use shared::{Failure, crash_point::CrashPoint};
 
+use super::inspection::{Inspection, Rules};
 use crate::{
     git::{Access, Git},
     mirror::{Base, object_format},
@@ -35,6 +36,8 @@ pub(crate) struct Publication<'a> {
     pub base: &'a Base,
     /// What was tested: nothing else is published.
     pub tested: &'a Snapshot,
+    /// What may not be published.
+    pub rules: Rules<'a>,
     pub still_held: &'a FenceCheck,
 }
 
@@ -61,6 +64,14 @@ pub(crate) async fn publish(result: &Publication<'_>) -> Result<Pushed, Problem>
     let repository = result.workspace.root().join("publish.git");
     let commit = receive(result, &repository).await?;
     CrashPoint::Received.reached();
+    let inspection = Inspection {
+        git: result.git,
+        repository: &repository,
+        base: &result.base.commit,
+        commit: &commit,
+        rules: &result.rules,
+    };
+    inspection.pass(&result.workspace.root().join("changes.patch")).await?;
     held(result).await?;
     let reference = format!("refs/heads/{}", result.branch);
     let doing = format!("cannot push {} to {}", result.branch, result.url);

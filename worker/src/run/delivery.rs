@@ -10,7 +10,7 @@ use crate::{
     github::{Content, Published, PullRequests, Standing},
     harmless::harmless,
     mirror::Base,
-    publish::{Changes, Forge, Publication, Pushed, Remote, Work, publish, pull_request},
+    publish::{Changes, Forge, Publication, Pushed, Remote, Rules, Work, publish, pull_request},
     worktree::{Snapshot, Worktree},
 };
 
@@ -106,7 +106,7 @@ impl Delivery<'_> {
 
     /// Commits, and pushes the commit.
     async fn push(&self, branch: &str, made: &Made) -> Result<Pushed, Problem> {
-        let Attempt { git, workspace, still_held, reporter, input, .. } = *self.attempt;
+        let Attempt { git, workspace, still_held, reporter, input, config, .. } = *self.attempt;
         let message = commit_message(&input.spec, &input.node);
         self.worktree.bundle(&made.snapshot, self.base, &message).await?;
         CrashPoint::Committed.reached();
@@ -120,6 +120,11 @@ impl Delivery<'_> {
             branch,
             base: self.base,
             tested: &made.snapshot,
+            rules: Rules {
+                protected: &config.publish.protected_paths,
+                bytes_max: config.publish.change_bytes_max,
+                secrets: reporter.redactor(),
+            },
             still_held,
         };
         let pushed = publish(&publication).await?;

@@ -90,6 +90,10 @@ impl Reporter {
     }
 
     /// The text without secrets, for whatever is shown to people elsewhere than in the log.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     pub(crate) fn redact(&self, text: &str) -> String {
         self.redactor.redact(text).into_owned()
     }

@@ -10,6 +10,7 @@ mod confinement;
 mod github;
 mod github_faults;
 mod github_stage;
+mod inspection;
 mod interrupts;
 mod leftovers;
 mod outcomes;
