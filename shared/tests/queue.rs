@@ -5,6 +5,8 @@
 #[path = "ground/server.rs"]
 mod ground;
 
+#[path = "queue/acl.rs"]
+mod acl;
 #[path = "queue/audit.rs"]
 mod audit;
 #[path = "queue/beats.rs"]
@@ -27,5 +29,7 @@ mod scale;
 mod setting;
 #[path = "queue/tls.rs"]
 mod tls;
+#[path = "queue/unanswered.rs"]
+mod unanswered;
 #[path = "queue/waking.rs"]
 mod waking;

@@ -35,6 +35,10 @@ pub(super) fn advice(error: &str) -> Option<&'static str> {
             "set redis.ca (or redis.ca_file) to the authority that signed the server's certificate",
         ),
         (
+            "BadSignature",
+            "set redis.ca to the authority that signed the server's certificate, not to one of the same name",
+        ),
+        (
             "NotValidForName",
             "call the server by a name that its certificate has, or give it a certificate for this name",
         ),

@@ -10,7 +10,7 @@ use testkit::RedisServer;
 
 use crate::setting::{Setting, backend, queue_at, task};
 
-fn info(node: &str, incarnation: &str) -> WorkerInfo {
+pub fn info(node: &str, incarnation: &str) -> WorkerInfo {
     WorkerInfo {
         id: node.to_owned(),
         incarnation: incarnation.to_owned(),

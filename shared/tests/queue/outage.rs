@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use shared::queue::{Enqueued, QueueError, Renewal, Waited};
 use testkit::RedisServer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::setting::{backend, holder, queue_at, task};
+use crate::setting::{backend, holder, queue_at, queue_on, task};
 
 #[tokio::test]
 async fn a_killed_redis_is_told_and_survived_and_nothing_acknowledged_is_lost() {
@@ -138,4 +139,109 @@ async fn a_bad_address_says_which_forms_there_are() {
     config.redis.url = "http://example.org".to_owned().into();
     let error = shared::queue::Queue::open(&config.redis, &config.queue).err().unwrap().to_string();
     assert!(error.contains("redis://"), "{error}");
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_write_its_snapshot_refuses_and_says_why() {
+    let server = RedisServer::start_with(&["--save", "3600 1"]).unwrap();
+    let queue = queue_at(&server.url(), "ccc", |_| {});
+    // A snapshot cannot take the place of a directory.
+    std::fs::create_dir_all(server.dir().join("dump.rdb/x")).unwrap();
+    server.command::<()>(&["BGSAVE"]).unwrap();
+    let failed =
+        || server.command::<String>(&["INFO", "persistence"]).unwrap().contains("rdb_last_bgsave_status:err");
+    while !failed() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let error = queue.enqueue(&task("a", "backend")).await.unwrap_err();
+    assert!(matches!(&error, QueueError::Refused(text) if text.contains("disk")), "{error:?}");
+    assert_eq!(server.command::<u64>(&["DBSIZE"]).unwrap(), 0);
+    server.command::<()>(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]).unwrap();
+    assert_eq!(queue.enqueue(&task("a", "backend")).await.unwrap(), Enqueued::Created);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_reads_its_data_after_a_start_is_waited_for() {
+    let slow = ["--key-load-delay", "100"];
+    let mut server = RedisServer::start_with(&slow).unwrap();
+    let url = server.url();
+    let queue = queue_at(&url, "ccc", |_| {});
+    queue.enqueue(&task("before", "backend")).await.unwrap();
+    // It answers others after every 1,024 commands that it reads.
+    let mut much = redis::pipe();
+    for i in 0..20_000 {
+        much.cmd("SET").arg(format!("other:{i}")).arg("x");
+    }
+    much.exec(&mut server.connection().unwrap()).unwrap();
+    let restarting = tokio::task::spawn_blocking(move || {
+        server.restart().unwrap();
+        server
+    });
+    let mut loading = false;
+    let answer = loop {
+        match queue.enqueue(&task("after", "backend")).await {
+            Ok(answer) => break answer,
+            Err(QueueError::Refused(text)) => {
+                assert!(text.contains("reads its data"), "{text}");
+                loading = true;
+            }
+            Err(error) => assert!(matches!(error, QueueError::Unreachable(_)), "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(loading, "it was asked while it was loading");
+    assert_eq!(answer, Enqueued::Created);
+    assert_eq!(queue.counts(&backend()).await.unwrap().pending, 2);
+    drop(restarting.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_redis_that_is_too_old_is_called_that() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    // As Redis 6.2 answers: the client's name is refused, several sections at once are an error.
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut bytes = vec![0; 4_096];
+        loop {
+            let count = client.read(&mut bytes).await.unwrap();
+            let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            for command in text.split('*').skip(1) {
+                let answer = match command.split("\r\n").collect::<Vec<_>>().as_slice() {
+                    ["1", _, "INFO", ..] => "$22\r\nredis_version:6.2.14\r\n\r\n",
+                    _ => "-ERR syntax error\r\n",
+                };
+                client.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let error = queue_at(&url, "ccc", |_| {}).check().await.unwrap_err();
+    assert!(matches!(&error, QueueError::Unsuitable(text) if text.contains("6.2.14")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_is_reached_with_the_user_and_in_the_database_that_keys_or_url_name() {
+    let server = RedisServer::start_with(&["--user", "app", "on", ">secret", "~*", "&*", "+@all"]).unwrap();
+    let by_keys = queue_on(
+        |redis| {
+            redis.url = server.url().into();
+            (redis.user, redis.password, redis.database) = ("app".to_owned(), "secret".into(), 3);
+        },
+        "ccc",
+        |_| {},
+    );
+    let by_url = queue_at(&format!("{}?user=app&pass=secret&db=4", server.url()), "ccc", |_| {});
+    for queue in [&by_keys, &by_url] {
+        queue.enqueue(&task("a", "backend")).await.unwrap();
+    }
+    let keyspace: String = server.command(&["INFO", "keyspace"]).unwrap();
+    assert!(
+        keyspace.contains("db3:") && keyspace.contains("db4:") && !keyspace.contains("db0:"),
+        "{keyspace}"
+    );
+    let clients: String = server.command(&["CLIENT", "LIST"]).unwrap();
+    assert_eq!(clients.matches("user=app").count(), 2, "{clients}");
+    let wrong = queue_at(&format!("{}?user=app&pass=wrong", server.url()), "ccc", |_| {});
+    let error = wrong.enqueue(&task("b", "backend")).await.unwrap_err();
+    assert!(matches!(&error, QueueError::Refused(text) if text.contains("redis.password")), "{error:?}");
 }
