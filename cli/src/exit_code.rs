@@ -39,6 +39,8 @@ pub enum ExitCode {
 /// Set in the code of a process that a signal ended, as shells report it.
 const BY_SIGNAL: u8 = 128;
 
+const SIGTERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
+
 const SIGPIPE: i32 = nix::sys::signal::Signal::SIGPIPE as i32;
 
 impl ExitCode {
@@ -100,13 +102,14 @@ impl From<&CommandError> for ExitCode {
             CommandError::Worker(WorkerError::Queue(error)) | CommandError::Queue(error) => of_queue(error),
             CommandError::EmbeddedRedis(_) => Self::Redis,
             CommandError::Part { code, .. } => Self::Part(*code),
+            CommandError::Worker(WorkerError::ToldToEnd) => Self::Signal(SIGTERM),
             CommandError::NoSuchTask(_) => Self::NotFound,
             CommandError::WrongState(_) => Self::WrongState,
             CommandError::TaskFailed(_) => Self::TaskFailed,
             CommandError::TaskCancelled(_) => Self::Cancelled,
             CommandError::Stopped { signal } => Self::Signal(*signal),
             CommandError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Signal(SIGPIPE),
-            CommandError::Worker(WorkerError::Defect)
+            CommandError::Worker(WorkerError::Defect | WorkerError::Beat(_))
             | CommandError::Output(_)
             | CommandError::Io { .. }
             | CommandError::Internal(_) => Self::Internal,

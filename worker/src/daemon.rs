@@ -62,6 +62,12 @@ pub enum WorkerError {
         "a worker with the node id '{node}' runs on {hostname} (process {pid}); stop it, or give this one another id with --node-id"
     )]
     Elsewhere { node: String, hostname: String, pid: String },
+    /// Redis answers the beat, again and again, with what waiting does not mend.
+    #[error("the worker cannot say that it lives: {0}; keys changed by hand, or a defect")]
+    Beat(String),
+    /// Told to end while it waited for its turn; nothing was begun.
+    #[error("told to end before the worker had started")]
+    ToldToEnd,
     #[error("the worker ended by a defect; see the log, and please report it")]
     Defect,
 }
@@ -87,8 +93,8 @@ struct Station {
 /// Serves the configured specialties until `stop` says otherwise; `health` is where the health page is asked for.
 ///
 /// # Errors
-/// Before the first claim: [`WorkerError`]. Later only [`WorkerError::Elsewhere`], when another process took
-/// this node's place while this one was cut off; its tasks are given back by then.
+/// Before the first claim: [`WorkerError`]. Later [`WorkerError::Elsewhere`], when another process took this node's
+/// place while this one was cut off, and [`WorkerError::Beat`]; its tasks are given back by then.
 pub async fn run(
     config: Config,
     queue: Queue,
@@ -101,8 +107,11 @@ pub async fn run(
     let node = node_id(&config);
     let slots = config.worker.max_tasks;
     let port = health.as_ref().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
-    let start = Start { node: &node, slots, port, specialties: &specialties };
-    let mut station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
+    let start = Start { node: &node, slots, port, specialties: &specialties, end: StopLevel::Drain };
+    let mut station = match Station::open(&config, queue, &state_dir, host, &stop, start).await {
+        Err(WorkerError::ToldToEnd) => return Ok(()),
+        opened => opened?,
+    };
     let context = Arc::clone(&station.context);
     let health = tokio::spawn(tell_health(&station, &config, health));
     let mut sweeper = tokio::spawn(sweeper::run(
@@ -127,6 +136,7 @@ pub async fn run(
             Ok(HeartbeatEnd::Displaced { hostname, pid }) => {
                 WorkerError::Elsewhere { node: node.clone(), hostname, pid }
             }
+            Ok(HeartbeatEnd::Broken(error)) => WorkerError::Beat(error),
             Ok(HeartbeatEnd::Told) | Err(_) => WorkerError::Defect,
         }),
         // Nobody would notice that nothing is reclaimed and no retry comes due.
@@ -184,7 +194,8 @@ pub async fn run_held(
     let specialties = Arc::new(Specialties::parse(&[])?);
     // Not the host's own worker, which may be running: a node for this process alone.
     let node = format!("{}-run-{}", node_id(&config), std::process::id());
-    let start = Start { node: &node, slots: 1, port: None, specialties: &specialties };
+    let start =
+        Start { node: &node, slots: 1, port: None, specialties: &specialties, end: StopLevel::Release };
     let station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
     let context = Arc::clone(&station.context);
     let nonce = uuid::Uuid::new_v4().simple().to_string();
@@ -228,6 +239,8 @@ struct Start<'a> {
     /// Of the health page.
     port: Option<u16>,
     specialties: &'a Specialties,
+    /// What ends a start that waits.
+    end: StopLevel,
 }
 
 impl Station {
@@ -243,7 +256,11 @@ impl Station {
         let executor = Executor::prepare(config, state_dir, host).await.map_err(WorkerError::Setup)?;
         let ledger = Arc::new(Ledger::new());
         let info = info(&identity, &executor, &start);
-        first_beat(&queue, &info).await?;
+        tokio::select! {
+            beaten = first_beat(&queue, &info) => beaten?,
+            // A beat that was sent in this moment ends by itself.
+            () = stop.reached(start.end) => return Err(WorkerError::ToldToEnd),
+        }
         CrashPoint::Announced.reached();
         // The lock proves that no former process of this node lives, and the executor has ended what it left.
         for specialty in queue.specialties().await? {

@@ -19,6 +19,10 @@ use crate::{boot_clock::BootInstant, ledger::Ledger, run::StopReason, system};
 /// Between tries while Redis is away: soon enough that every lease is renewed before a sweep may take it.
 const OUTAGE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
+/// Rounds in a row that end in what waiting does not mend, before the beat gives up. One may be the last moment of
+/// keys that somebody is putting right.
+const BROKEN_ROUNDS_MAX: u32 = 3;
+
 /// Why the beat stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeartbeatEnd {
@@ -26,6 +30,8 @@ pub enum HeartbeatEnd {
     Told,
     /// Another process beats as this node: this one was away for so long that the other could start.
     Displaced { hostname: String, pid: String },
+    /// Redis answers, and not as it should: what it says.
+    Broken(String),
 }
 
 /// The loop's state.
@@ -62,10 +68,21 @@ impl Heartbeat {
     }
 
     async fn beat_on(&mut self, draining: &CancellationToken) -> HeartbeatEnd {
+        let mut broken = 0;
         loop {
             self.info.draining = draining.is_cancelled();
-            let pause = match self.round().await {
+            let round = self.round().await;
+            broken = match &round {
+                Round::Failed(error) if !error.is_passing() => broken + 1,
+                _ => 0,
+            };
+            let pause = match round {
                 Round::Acknowledged => self.reached(),
+                Round::Failed(error) if broken == BROKEN_ROUNDS_MAX => {
+                    tracing::error!(%error, "redis answers the beat with what waiting does not mend; the worker ends");
+                    self.ledger.stop_all(&StopReason::Shutdown);
+                    return HeartbeatEnd::Broken(error.to_string());
+                }
                 Round::Failed(error) => self.missed(&error),
                 Round::Displaced { hostname, pid } => {
                     self.ledger.stop_all(&StopReason::Shutdown);

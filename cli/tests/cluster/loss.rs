@@ -164,3 +164,29 @@ async fn of_two_workers_with_one_id_on_two_hosts_the_second_is_refused() {
     assert_eq!(second.ended().await, Some(3));
     assert!(second.log().contains("give this one another id"), "{}", second.log());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_waits_whether_its_former_self_lives_ends_when_it_is_told_to() {
+    // The other's beat would be waited for during three minutes.
+    let cluster = Cluster::new((600_000, 60_000, 300));
+    let first = cluster.start("pc-1", "w1");
+    until("the first is there", || async { first.log().contains("worker is ready").then_some(()) }).await;
+    let mut second = cluster.start("pc-2", "w1");
+    until("the second waits", || async { second.log().contains("beats elsewhere").then_some(()) }).await;
+    second.signal(Signal::SIGTERM);
+    assert_eq!(second.ended().await, Some(0));
+    assert!(cluster.queue.worker("w1").await.unwrap().is_some(), "the first is not touched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beat_that_redis_cannot_take_ends_the_worker_and_is_not_waited_out_like_an_outage() {
+    let cluster = Cluster::new(LONG);
+    let mut pc = cluster.start("pc-1", "w1");
+    let id = cluster.enqueue("a").await;
+    cluster.begun(&pc, &id).await;
+    cluster.redis.command::<()>(&["SET", "ccc:worker:w1", "changed by hand"]).unwrap();
+    assert_eq!(pc.ended().await, Some(70), "{}", pc.log());
+    assert!(pc.log().contains("what waiting does not mend"), "{}", pc.log());
+    assert_eq!(cluster.record(&id).await.status, Status::Pending, "its task is given back");
+    cluster.no_agent_left().await;
+}
