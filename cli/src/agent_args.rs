@@ -8,7 +8,7 @@ use crate::error::CommandError;
 /// Options of every command that runs agents.
 #[derive(Clone, Debug, Args)]
 pub struct AgentArgs {
-    /// claude (Claude Code) or command.
+    /// claude (Claude Code), codex, gemini or command.
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
     /// A program to run as the agent, with its arguments as a shell would split them: it reads the prompt on standard

@@ -11,6 +11,8 @@ mod crash;
 mod forge;
 #[path = "cluster/interleavings.rs"]
 mod interleavings;
+#[path = "cluster/limits.rs"]
+mod limits;
 #[path = "cluster/loss.rs"]
 mod loss;
 #[path = "cluster/lost_answer.rs"]

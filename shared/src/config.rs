@@ -2,6 +2,7 @@
 //!
 //! Field by field, with defaults and variables: `docs/configuration.md` and `config/default.toml`.
 
+mod agent;
 mod check;
 mod dotenv;
 mod error;
@@ -18,6 +19,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+pub use agent::{AgentConfig, Driver, SpecialtyAgent};
 pub use error::ConfigError;
 pub use load::{BUILT_IN, ConfigFile, Loaded, Override, Sources, load};
 pub use rules::Rules;
@@ -246,37 +248,6 @@ pub struct WorkspaceConfig {
     pub root: PathBuf,
     /// Keep the workspace of a failed run for a look.
     pub keep_failed: bool,
-}
-
-/// Which coding agent works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Driver {
-    Claude,
-    Command,
-}
-
-/// `[agent]`: the coding agent, its credentials and its budgets.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentConfig {
-    pub driver: Driver,
-    pub command: Vec<String>,
-    pub model: String,
-    pub extra_args: Vec<String>,
-    /// Limit of one agent process.
-    pub wall_clock_ms: u64,
-    /// Limit of its silence.
-    pub inactivity_ms: u64,
-    pub max_turns: u32,
-    pub max_budget_usd: f64,
-    pub account: String,
-    /// `ANTHROPIC_API_KEY`.
-    pub anthropic_api_key: SecretString,
-    /// `CLAUDE_CODE_OAUTH_TOKEN`.
-    pub claude_code_oauth_token: SecretString,
-    /// `ANTHROPIC_BASE_URL`.
-    pub anthropic_base_url: String,
 }
 
 /// How agents and tests are confined.

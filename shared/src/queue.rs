@@ -25,6 +25,7 @@ mod settle;
 mod suspend;
 mod sweep;
 mod tls;
+mod wait_reason;
 mod wake;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use log::{AgedLine, LogEntry};
 pub use server_facts::ServerFacts;
 pub use settle::Settlement;
 pub use sweep::Swept;
+pub use wait_reason::WaitReason;
 pub use wake::{Waited, WakeHandle, WakeWaiter};
 
 use crate::config::{QueueConfig, RedisConfig};

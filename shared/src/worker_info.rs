@@ -1,5 +1,7 @@
 //! What a worker tells of itself with every beat.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Specialty, TaskId, lifecycle::UnixMs};
@@ -31,6 +33,9 @@ pub struct WorkerInfo {
     pub draining: bool,
     /// Claims nothing until then, because its agent account met a limit.
     pub suspended_until: Option<UnixMs>,
+    /// Of which specialties it claims nothing, and until when: those whose agent account met a limit.
+    #[serde(default)]
+    pub resting: BTreeMap<Specialty, UnixMs>,
     pub started_at: UnixMs,
     /// The last beat, by Redis' clock. Filled in by Redis.
     pub beat_at: UnixMs,
@@ -64,6 +69,14 @@ impl WorkerState {
         match self {
             Self::Online(info) => &info.id,
             Self::Offline { id, .. } => id,
+        }
+    }
+
+    /// Until when this worker, which is online, claims nothing of `specialty`; `None` where it claims.
+    pub fn rests_until(&self, specialty: &Specialty) -> Option<UnixMs> {
+        match self {
+            Self::Online(info) => info.resting.get(specialty).copied().filter(|until| *until > info.beat_at),
+            Self::Offline { .. } => None,
         }
     }
 

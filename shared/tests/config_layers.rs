@@ -118,6 +118,28 @@ fn a_bad_value_is_refused_with_its_place_and_what_would_fit() {
         ("[queue]\nlease_ms = 10000", ["queue.lease_ms", "twice queue.beat_ms"]),
         ("[agent]\ndriver = \"claud\"", ["agent.driver", "did you mean \"claude\"?"]),
         ("[agent]\ndriver = \"command\"", ["agent.driver", "agent.command"]),
+        (
+            "[agent]\ndriver = \"codex\"\nallowed_tools = [\"x\"]",
+            ["agent.allowed_tools", "claude and gemini"],
+        ),
+        (
+            "[agent.specialty.backend]\nmodle = \"x\"",
+            ["agent.specialty.backend.modle", "specialty.backend.model"],
+        ),
+        (
+            "[agent.specialty.backend]\nmax_turns = \"x\"",
+            ["agent.specialty.backend.max_turns", "whole number"],
+        ),
+        (
+            "[agent.specialty.backend]\nopenai_api_key = \"x\"",
+            ["specialty.backend.openai_api_key", "did you mean 'agent.openai_api_key'?"],
+        ),
+        (
+            "[agent.specialty.backend]\ndriver = \"command\"",
+            ["specialty.backend.driver", "specialty.backend.command"],
+        ),
+        ("[agent.specialty.\"Back End\"]\nmodel = \"x\"", ["Back End", "not a specialty"]),
+        ("[agent]\nspecialty = \"backend\"", ["agent.specialty", "[agent.specialty.<name>]"]),
         ("[agent]\nmax_budget_usd = nan", ["agent.max_budget_usd", "0 for no limit"]),
         ("[ingest]\nlisten = \"localhost\"", ["ingest.listen", "invalid"]),
         ("[sandbox]\nnetwork = \"yes\"", ["sandbox.network", "true or false"]),
@@ -321,6 +343,24 @@ fn the_home_directory_is_filled_in_from_the_environment_given() {
     let config = layers.load().config;
     assert_eq!(config.workspace.root, PathBuf::from("/home/me/work"));
     assert_eq!(config.sandbox.tool_paths[0], "/home/me/.cargo/bin");
+}
+
+#[test]
+fn a_specialty_s_agent_is_laid_over_key_by_key_and_shown_with_its_sources() {
+    let loaded = Layers::new()
+        .file(
+            "a.toml",
+            "[agent]\nmodel = \"opus\"\n[agent.specialty.backend]\nmodel = \"sonnet\"\nmax_turns = 5",
+        )
+        .env(&[("CLAUDE_CLUSTER__AGENT__SPECIALTY__BACKEND__MAX_TURNS", "7")])
+        .load();
+    let backend = loaded.config.agent.for_specialty(&"backend".parse().unwrap());
+    assert_eq!((backend.model.as_str(), backend.max_turns), ("sonnet", 7));
+    let general = loaded.config.agent.for_specialty(&"general".parse().unwrap());
+    assert_eq!((general.model.as_str(), general.max_turns), ("opus", 100));
+    let shown = |key: &str| loaded.settings.iter().find(|setting| setting.key == key).unwrap();
+    assert!(shown("agent.specialty.backend.model").origin.ends_with("a.toml"));
+    assert!(shown("agent.specialty.backend.max_turns").origin.contains("BACKEND__MAX_TURNS"));
 }
 
 #[test]

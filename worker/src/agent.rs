@@ -1,12 +1,18 @@
 //! Coding agents behind one small interface: a call, a stream of typed events, a verdict.
 
 mod claude;
+mod codex;
 mod command;
+mod gemini;
+mod roster;
+mod verdict;
+mod version;
 
 use std::{
     ffi::OsString,
     fmt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use shared::{
@@ -14,17 +20,18 @@ use shared::{
     config::{AgentConfig, Driver},
 };
 
+pub(crate) use self::{
+    roster::Roster,
+    verdict::{Answer, Cause, Verdict},
+};
 use crate::{
-    child::{Ending, Pipe},
+    child::{Ending, Limits, Pipe},
     output::Line,
     sandbox::{Program, Sandbox},
 };
 
-/// The `claude` program unless `agent.command` names another.
-const CLAUDE: &str = "claude";
-
-/// Earlier ones leave processes behind and can end before their result is written.
-const CLAUDE_VERSION_MIN: [u32; 3] = [2, 1, 212];
+/// Longest line of an agent's output, in bytes: a tool's whole output is one line of JSON.
+const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The configured agent and the program it stands for.
 pub(crate) struct Agent {
@@ -32,6 +39,8 @@ pub(crate) struct Agent {
     program: Program,
     /// Files of the machine that the program's call names, lent read-only.
     files: Vec<PathBuf>,
+    /// As the program told it.
+    version: Option<String>,
 }
 
 /// How an agent begins.
@@ -46,64 +55,78 @@ pub(crate) enum Start<'a> {
 pub(crate) struct Call {
     pub argv: Vec<OsString>,
     pub env: Vec<(String, OsString)>,
+    /// Stands before the prompt, where the program takes instructions in no other way.
+    pub preface: Option<String>,
 }
 
-/// What an agent tells while it works.
+/// What an agent tells while it works. Texts are as long as the program made them, and may hold secrets.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
-    Started { model: String, version: String },
+    Started {
+        agent: &'static str,
+        session: String,
+        model: String,
+        version: String,
+    },
     Text(String),
-    Tool { name: String, detail: String },
+    Tool {
+        name: String,
+        detail: String,
+    },
     ToolFailed(String),
-    Denied { tool: String },
-    Retrying { attempt: u32, of: u32, error: String },
-    Limit { kind: String },
-    Cost { usd: f64, turns: u32 },
-}
-
-/// What an agent left behind.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    pub text: String,
-    /// To be resumed in a later round.
-    pub session: Option<String>,
-}
-
-/// How an agent's run is to be judged.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Verdict {
-    Done(Answer),
-    /// The session to be resumed is not known; a fresh start may still succeed.
-    SessionUnknown,
-    Failed(Failure),
+    Denied {
+        tool: String,
+    },
+    Retrying {
+        attempt: u32,
+        of: u32,
+        error: String,
+    },
+    /// `resets_at_s`: seconds since the Unix epoch.
+    Limit {
+        kind: String,
+        resets_at_s: Option<u64>,
+    },
+    Cost {
+        usd: f64,
+        turns: u32,
+    },
+    /// Where no price is told.
+    Tokens {
+        input: u64,
+        output: u64,
+    },
+    /// Something that the program says beside its typed output.
+    Notice(String),
 }
 
 /// Reads what one call prints.
 pub(crate) enum Reading {
     Claude(Box<claude::Reading>),
+    Codex(Box<codex::Reading>),
+    Gemini(Box<gemini::Reading>),
     Command(command::Reading),
 }
 
 impl Agent {
     /// Finds the program. `Err` says what to install or to configure.
-    pub(crate) fn find(config: &AgentConfig, sandbox: &Sandbox) -> Result<Self, Failure> {
+    fn find(config: &AgentConfig, sandbox: &Sandbox) -> Result<Self, Failure> {
         let named = config.command.first().map(String::as_str).filter(|name| !name.is_empty());
-        let name = match (config.driver, named) {
-            (_, Some(name)) => name,
-            (Driver::Claude, None) => CLAUDE,
-            (Driver::Command, None) => {
-                return Err(Failure::configuration(
-                    "agent.driver is \"command\": set agent.command to the program",
-                ));
-            }
+        let (usual, install) = match config.driver {
+            Driver::Claude => ("claude", "install Claude Code (npm install -g @anthropic-ai/claude-code)"),
+            Driver::Codex => ("codex", "install Codex (npm install -g @openai/codex)"),
+            Driver::Gemini => ("gemini", "install Gemini CLI (npm install -g @google/gemini-cli)"),
+            Driver::Command => ("", "correct agent.command"),
         };
+        let name = named.unwrap_or(usual);
+        if name.is_empty() {
+            return Err(Failure::configuration(
+                "agent.driver is \"command\": set agent.command to the program",
+            ));
+        }
         let program = sandbox.find_program(name).ok_or_else(|| {
-            let remedy = match config.driver {
-                Driver::Claude => "install Claude Code (npm install -g @anthropic-ai/claude-code)",
-                Driver::Command => "correct agent.command",
-            };
             Failure::configuration(format!(
-                "the agent program {name} is not found where agents run; {remedy} or add its directory to \
+                "the agent program {name} is not found where agents run; {install} or add its directory to \
                  sandbox.tool_paths"
             ))
         })?;
@@ -111,13 +134,15 @@ impl Agent {
         let mut files: Vec<PathBuf> =
             named_files.filter(|path| path.is_absolute() && path.is_file()).collect();
         files.extend(program.lent.clone());
-        Ok(Self { config: config.clone(), program, files })
+        Ok(Self { config: config.clone(), program, files, version: None })
     }
 
     /// `claude`, or the name of the program that stands in for an agent.
     pub(crate) fn name(&self) -> String {
         match self.config.driver {
-            Driver::Claude => CLAUDE.to_owned(),
+            Driver::Claude => "claude".to_owned(),
+            Driver::Codex => "codex".to_owned(),
+            Driver::Gemini => "gemini".to_owned(),
             Driver::Command => {
                 let name = self.program.path.file_name().unwrap_or_default();
                 format!("command {}", name.to_string_lossy())
@@ -129,9 +154,17 @@ impl Agent {
         &self.files
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            wall_clock: Duration::from_millis(self.config.wall_clock_ms),
+            silence: Some(Duration::from_millis(self.config.inactivity_ms)),
+            line_bytes_max: LINE_BYTES_MAX,
+        }
+    }
+
     /// The call that makes the program tell its version, where it has such a call.
-    pub(crate) fn version_call(&self) -> Option<Vec<OsString>> {
-        (self.config.driver == Driver::Claude).then(|| {
+    fn version_call(&self) -> Option<Vec<OsString>> {
+        (self.config.driver != Driver::Command).then(|| {
             let mut argv = self.argv();
             argv.push("--version".into());
             argv
@@ -142,17 +175,20 @@ impl Agent {
     pub(crate) fn call(&self, start: Start<'_>, tmp: &Path) -> Call {
         match self.config.driver {
             Driver::Claude => claude::call(&self.config, self.argv(), start, tmp),
-            Driver::Command => {
-                let mut argv = self.argv();
-                argv.extend(self.config.extra_args.iter().map(OsString::from));
-                Call { argv, env: Vec::new() }
-            }
+            Driver::Codex => codex::call(&self.config, self.argv(), start),
+            Driver::Gemini => gemini::call(&self.config, self.argv(), start),
+            Driver::Command => command::call(&self.config, self.argv()),
         }
     }
 
     pub(crate) fn reading(&self, start: Start<'_>) -> Reading {
+        let version = self.version.as_deref().unwrap_or_default();
         match self.config.driver {
             Driver::Claude => Reading::Claude(Box::new(claude::Reading::new(start))),
+            Driver::Codex => {
+                Reading::Codex(Box::new(codex::Reading::new(start, &self.config.model, version)))
+            }
+            Driver::Gemini => Reading::Gemini(Box::new(gemini::Reading::new(start, version))),
             Driver::Command => Reading::Command(command::Reading::new()),
         }
     }
@@ -163,19 +199,12 @@ impl Agent {
     }
 }
 
-/// What to say of a version that is known to misbehave; `None` for any other.
-pub(crate) fn complaint_about(version: &str) -> Option<String> {
-    let numbers: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
-    (numbers.len() == 3 && numbers[..] < CLAUDE_VERSION_MIN[..]).then(|| {
-        let [major, minor, patch] = CLAUDE_VERSION_MIN;
-        format!("claude {version} may cut off its result; update it to {major}.{minor}.{patch} or newer")
-    })
-}
-
 impl Reading {
     pub(crate) fn line(&mut self, from: Pipe, line: &Line) -> Vec<Event> {
         match self {
             Self::Claude(reading) => reading.line(from, line),
+            Self::Codex(reading) => reading.line(from, line),
+            Self::Gemini(reading) => reading.line(from, line),
             Self::Command(reading) => reading.line(line),
         }
     }
@@ -184,19 +213,13 @@ impl Reading {
     pub(crate) fn verdict(self, ending: Ending) -> Verdict {
         let code = match ending {
             Ending::Exited(code) => code,
-            Ending::OverTime => {
-                return Verdict::Failed(Failure::task(
-                    "the agent ran longer than agent.wall_clock_ms and was ended; split the issue or raise the limit",
-                ));
-            }
-            Ending::Silent => {
-                return Verdict::Failed(Failure::task(
-                    "the agent printed nothing for agent.inactivity_ms and was ended; retry, or raise the limit",
-                ));
-            }
+            Ending::OverTime => return Verdict::failed(Cause::OverTime, ""),
+            Ending::Silent => return Verdict::failed(Cause::Silent, ""),
         };
         match self {
             Self::Claude(reading) => reading.verdict(code),
+            Self::Codex(reading) => reading.verdict(code),
+            Self::Gemini(reading) => reading.verdict(code),
             Self::Command(reading) => reading.verdict(code),
         }
     }
@@ -205,27 +228,30 @@ impl Reading {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started { model, version } => write!(f, "claude {version} started with {model}"),
-            Self::Text(text) | Self::ToolFailed(text) => f.write_str(text),
+            Self::Started { agent, session, model, version } => {
+                let model = if model.is_empty() { "its own choice of model" } else { model };
+                write!(f, "{agent} {version} started with {model}, session {session}")
+            }
+            Self::Text(text) | Self::ToolFailed(text) | Self::Notice(text) => f.write_str(text),
             Self::Tool { name, detail } => write!(f, "{name} {detail}"),
             Self::Denied { tool } => write!(f, "{tool} was denied"),
             Self::Retrying { attempt, of, error } => {
                 write!(f, "the API failed ({error}); retry {attempt} of {of}")
             }
-            Self::Limit { kind } => write!(f, "the account met its {kind} limit"),
+            Self::Limit { kind, .. } => write!(f, "the account met its {kind} limit"),
             Self::Cost { usd, turns } => write!(f, "{turns} turns, {usd:.4} USD so far in this session"),
+            Self::Tokens { input, output } => write!(f, "{input} tokens read, {output} written"),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
 
-    #[test]
-    fn versions_are_compared_by_number() {
-        assert!(complaint_about("2.1.197").is_some() && complaint_about("2.1.99").is_some());
-        assert!(complaint_about("2.1.212").is_none() && complaint_about("2.2.0").is_none());
-        assert!(complaint_about("nightly").is_none());
+/// Lines of an unknown kind: of a newer version, or cut because they were too long.
+fn tell_unknown(agent: &str, lines: u32) {
+    if lines > 0 {
+        tracing::debug!(agent, lines, "the agent printed lines of an unknown kind");
     }
 }

@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    account::account,
+    account::Accounts,
     executor::Executor,
     health::HealthPage,
     heartbeat::{Heartbeat, HeartbeatEnd},
@@ -127,6 +127,7 @@ pub async fn run(
         drain: station.draining.clone(),
         unsure: HashMap::new(),
         taken_up: HashSet::new(),
+        resting: HashMap::new(),
     };
     tracing::info!(node, slots, specialties = %config.worker.specialties.join(","), "worker is ready");
     let mut polling = tokio::spawn(poller.run());
@@ -271,14 +272,15 @@ impl Station {
         }
         CrashPoint::Forfeited.reached();
         let (told, draining) = (CancellationToken::new(), CancellationToken::new());
-        let heartbeat = Heartbeat::new(queue.clone(), Arc::clone(&ledger), info);
+        let accounts = Arc::new(Accounts::new(&config.agent));
+        let heartbeat = Heartbeat::new(queue.clone(), Arc::clone(&ledger), Arc::clone(&accounts), info);
         let heartbeat = tokio::spawn(heartbeat.run(told.child_token(), draining.clone()));
         let context = SlotContext {
             queue,
             ledger,
             executor: Arc::new(executor),
             node: identity.holder.node.clone(),
-            account: account(&config.agent),
+            accounts,
             stop: stop.clone(),
         };
         Ok(Self { context: Arc::new(context), identity, told, draining, heartbeat })
@@ -317,6 +319,15 @@ async fn first_beat(queue: &Queue, info: &WorkerInfo) -> Result<(), WorkerError>
     }
 }
 
+/// `claude 2.1.328`; with agents of specialties of their own, `claude 2.1.328; backend: codex 0.169.0`.
+fn told_agents(agents: &[(Option<&str>, String)]) -> String {
+    let told = agents.iter().map(|(specialty, agent)| match specialty {
+        Some(specialty) => format!("{specialty}: {agent}"),
+        None => agent.clone(),
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
 fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerInfo {
     let workspace_root = executor.workspace_root().display().to_string();
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -332,12 +343,13 @@ fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerIn
         slots: start.slots,
         running: Vec::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        agent: executor.agent(),
+        agent: told_agents(&executor.agents()),
         sandbox: executor.sandbox().to_owned(),
         system: system::info(&workspace_root),
         workspace_root,
         draining: false,
         suspended_until: None,
+        resting: std::collections::BTreeMap::new(),
         started_at,
         beat_at: 0,
     }

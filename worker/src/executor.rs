@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use nix::sys::prctl;
@@ -17,18 +16,15 @@ use shared::{
 use tokio::sync::watch;
 
 use crate::{
-    agent::{Agent, complaint_about},
-    child::{self, Ending, Nursery},
+    agent::Roster,
+    child::Nursery,
     git::Git,
     host::Host,
     redact::Redactor,
     run::{Attempt, IssueTalk, Problem, Reporter, RunControl, RunEnd, RunInput, StopReason},
-    sandbox::{Confined, Sandbox},
+    sandbox::Sandbox,
     workspace::{Owner, Workspace, sweep},
 };
-
-/// How long the agent program may take to tell its version.
-const VERSION_MAX: Duration = Duration::from_secs(30);
 
 /// Where work is done when the agent's user cannot reach the state directory.
 const SYSTEM_STATE: &str = "/var/lib/claude-cluster";
@@ -38,8 +34,7 @@ pub struct Executor {
     config: Config,
     host: Host,
     sandbox: Sandbox,
-    agent: Agent,
-    agent_version: Option<String>,
+    agents: Roster,
     redactor: Arc<Redactor>,
     /// `None` without a token.
     github: Option<Arc<GitHub>>,
@@ -79,25 +74,19 @@ impl Executor {
             Ok(count) => tracing::info!(count, "removed workspaces of runs that had died"),
             Err(error) => tracing::warn!(%error, "left-over workspaces cannot be removed"),
         }
-        let agent = Agent::find(&config.agent, &sandbox)?;
+        let agents = Roster::find(config, &sandbox, &workspaces).await?;
         let github = GitHub::open(&config.github)?;
-        let mut executor = Self {
+        Ok(Self {
             config: config.clone(),
             host,
             sandbox,
-            agent,
-            agent_version: None,
+            agents,
             redactor: Arc::new(Redactor::of(config)),
             github,
             workspaces,
             mirrors,
             caches,
-        };
-        executor.agent_version = executor.ask_version().await?;
-        if let Some(complaint) = executor.agent_version.as_deref().and_then(complaint_about) {
-            tracing::warn!("{complaint}");
-        }
-        Ok(executor)
+        })
     }
 
     /// `bubblewrap` or `process`.
@@ -110,12 +99,10 @@ impl Executor {
         self.sandbox.reason()
     }
 
-    /// The agent and, where it tells, its version: `claude 2.1.328`.
-    pub fn agent(&self) -> String {
-        match &self.agent_version {
-            Some(version) => format!("{} {version}", self.agent.name()),
-            None => self.agent.name(),
-        }
+    /// Each agent and, where it tells, its version: `claude 2.1.328`. The one without a specialty is for tasks of
+    /// all that have none of their own.
+    pub fn agents(&self) -> Vec<(Option<&str>, String)> {
+        self.agents.described()
     }
 
     /// Below it lie the workspaces.
@@ -130,6 +117,10 @@ impl Executor {
     /// whose threads outlive it; dropping it kills its processes without waiting for them.
     pub async fn run(&self, input: RunInput, control: RunControl) -> RunEnd {
         let RunControl { mut stop, reports, still_held } = control;
+        let agent = match self.agents.agent(&input.spec.specialty) {
+            Ok(agent) => agent,
+            Err(failure) => return RunEnd::Failed(failure),
+        };
         let nursery = Nursery::default();
         let name = workspace_name(&input.spec.id, input.fence);
         let workspace = match Workspace::create(&self.workspaces, &name, self.sandbox.owner()) {
@@ -145,7 +136,7 @@ impl Executor {
         let attempt = Attempt {
             config: &self.config,
             sandbox: &self.sandbox,
-            agent: &self.agent,
+            agent,
             mirrors: &self.mirrors,
             caches: &self.caches,
             git: &git,
@@ -194,40 +185,6 @@ impl Executor {
         } else if let Err(error) = workspace.remove(nursery).await {
             // The next start sweeps it: its lock is free.
             tracing::warn!(workspace = %root.display(), %error, "cannot remove the workspace");
-        }
-    }
-
-    /// Runs the agent program where agents run, which also proves that it can run there.
-    async fn ask_version(&self) -> Result<Option<String>, Failure> {
-        let Some(argv) = self.agent.version_call() else { return Ok(None) };
-        let failed = |what: String| Failure::configuration(format!("the agent program does not run: {what}"));
-        let nursery = Nursery::default();
-        let name = format!("version-{}", uuid::Uuid::new_v4().simple());
-        let workspace = Workspace::create(&self.workspaces, &name, self.sandbox.owner())
-            .map_err(|error| failed(error.to_string()))?;
-        let files = self.agent.files();
-        let job = self.sandbox.job(&Confined {
-            workspace: &workspace,
-            mirror: None,
-            out: false,
-            network: true,
-            files,
-            env: Vec::new(),
-            argv,
-        });
-        let asked = child::capture(&nursery, job, &[], VERSION_MAX).await;
-        workspace.remove(&nursery).await.map_err(|error| failed(error.to_string()))?;
-        let asked = asked.map_err(|error| failed(error.to_string()))?;
-        match asked.ending {
-            Ending::Exited(0) => {
-                let first = asked.stdout.split_whitespace().next().map(str::to_owned);
-                Ok(first.filter(|version| version.starts_with(|c: char| c.is_ascii_digit())))
-            }
-            Ending::Exited(code) => Err(failed(format!(
-                "--version ended with code {code}: {}",
-                asked.stderr.last().unwrap_or("no output")
-            ))),
-            Ending::OverTime | Ending::Silent => Err(failed("--version took too long".to_owned())),
         }
     }
 }

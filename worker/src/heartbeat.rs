@@ -14,7 +14,7 @@ use shared::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{boot_clock::BootInstant, ledger::Ledger, run::StopReason, system};
+use crate::{account::Accounts, boot_clock::BootInstant, ledger::Ledger, run::StopReason, system};
 
 /// Between tries while Redis is away: soon enough that every lease is renewed before a sweep may take it.
 const OUTAGE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
@@ -38,6 +38,7 @@ pub enum HeartbeatEnd {
 pub struct Heartbeat {
     queue: Queue,
     ledger: Arc<Ledger>,
+    accounts: Arc<Accounts>,
     info: WorkerInfo,
     outage: Outage,
 }
@@ -58,8 +59,8 @@ enum Round {
 }
 
 impl Heartbeat {
-    pub fn new(queue: Queue, ledger: Arc<Ledger>, info: WorkerInfo) -> Self {
-        Self { queue, ledger, info, outage: Outage::No }
+    pub fn new(queue: Queue, ledger: Arc<Ledger>, accounts: Arc<Accounts>, info: WorkerInfo) -> Self {
+        Self { queue, ledger, accounts, info, outage: Outage::No }
     }
 
     /// Beats until told to end, also in the middle of a round that a frozen Redis holds up.
@@ -112,6 +113,14 @@ impl Heartbeat {
             }
         }
         self.info.running = self.ledger.running();
+        match self.accounts.resting(&self.queue, &self.info.specialties).await {
+            Ok(resting) => {
+                let all = self.info.specialties.iter().all(|specialty| resting.contains_key(specialty));
+                self.info.suspended_until = resting.values().min().copied().filter(|_| all);
+                self.info.resting = resting;
+            }
+            Err(error) => return Round::Failed(error),
+        }
         self.info.system = system::info(&self.info.workspace_root);
         match self.queue.beat(&self.info).await {
             Ok(Beat::Ok { .. }) => {

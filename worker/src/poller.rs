@@ -59,6 +59,8 @@ pub struct Poller {
     /// Fences of what was taken up so, for as long as anything is unsure: a run that was given up while its
     /// record still names this worker is not begun again and again.
     pub taken_up: HashSet<Fence>,
+    /// Specialties whose agent account met a limit, and until when.
+    pub resting: HashMap<Specialty, Instant>,
 }
 
 /// What a round of claims brought.
@@ -83,11 +85,17 @@ impl Poller {
             if !self.in_contact().await {
                 break;
             }
-            let due = !self.unsure.is_empty() || polled_at.is_none_or(|at| at.elapsed() >= POLL);
+            let rested = self.resting.values().any(|until| *until <= Instant::now());
+            let due = rested || !self.unsure.is_empty() || polled_at.is_none_or(|at| at.elapsed() >= POLL);
             if woken.is_some() || due {
                 polled_at = Some(Instant::now());
                 rotation += 1;
+                let claimed_from = self.claimed_from();
                 let round = self.round(permit, &free, rotation, woken.take(), &mut runs).await;
+                if self.claimed_from() != claimed_from {
+                    // A marker of what rests would wake this worker again and again.
+                    waiter = None;
+                }
                 if round.is_ok() {
                     failures = 0;
                 }
@@ -98,7 +106,10 @@ impl Poller {
                         continue;
                     }
                     Ok(Round::Nothing) => Duration::ZERO,
-                    Ok(Round::Suspended(left)) => left.min(SUSPENDED_LOOK),
+                    Ok(Round::Suspended(left)) => {
+                        polled_at = None;
+                        left.min(SUSPENDED_LOOK)
+                    }
                     Err(error) => {
                         failures += 1;
                         polled_at = None;
@@ -127,7 +138,7 @@ impl Poller {
     }
 
     fn waiter(&self) -> WakeWaiter {
-        self.context.queue.wake_waiter(&self.specialties.now(), BLOCK)
+        self.context.queue.wake_waiter(&self.claimed_from(), BLOCK)
     }
 
     /// A free slot; observes runs that ended meanwhile. `None` when the worker is to drain.
@@ -163,18 +174,19 @@ impl Poller {
         woken: Option<Specialty>,
         runs: &mut JoinSet<()>,
     ) -> Result<Round, QueueError> {
-        if let Some(left) = self.suspended().await? {
-            // The marker is for somebody else, then.
-            if let Some(specialty) = woken {
-                self.context.queue.rearm(&specialty).await?;
-            }
-            return Ok(Round::Suspended(left));
+        self.look_at_limits().await?;
+        // The marker is for somebody else, then.
+        if let Some(specialty) = woken.as_ref().filter(|specialty| self.resting.contains_key(specialty)) {
+            self.context.queue.rearm(specialty).await?;
+        }
+        let mut order = self.claimed_from();
+        if let (true, Some(left)) = (order.is_empty(), self.resting.values().min()) {
+            return Ok(Round::Suspended(left.saturating_duration_since(Instant::now())));
         }
         let mut permits = vec![permit];
         while let Ok(more) = Arc::clone(free).try_acquire_owned() {
             permits.push(more);
         }
-        let mut order = self.specialties.now();
         let turns = rotation % order.len().max(1);
         order.rotate_left(turns);
         if let Some(place) = order.iter().position(|specialty| Some(specialty) == woken.as_ref()) {
@@ -240,17 +252,29 @@ impl Poller {
         }
     }
 
-    async fn suspended(&self) -> Result<Option<Duration>, QueueError> {
-        let Some(account) = &self.context.account else { return Ok(None) };
-        let Some(until) = self.context.queue.account_suspended_until(account).await? else { return Ok(None) };
+    /// The served specialties without those that rest.
+    fn claimed_from(&self) -> Vec<Specialty> {
+        let mut served = self.specialties.now();
+        served.retain(|specialty| !self.resting.contains_key(specialty));
+        served
+    }
+
+    /// Asks which accounts met a limit.
+    async fn look_at_limits(&mut self) -> Result<(), QueueError> {
+        let served = self.specialties.now();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let left = Duration::from_millis(until).saturating_sub(now).max(Duration::from_secs(1));
-        tracing::info!(
-            account,
-            seconds = left.as_secs(),
-            "the agent account met its limit; nothing is claimed"
-        );
-        Ok(Some(left))
+        let resting = self.context.accounts.resting(&self.context.queue, &served).await?;
+        let left = |until| Duration::from_millis(until).saturating_sub(now).max(Duration::from_secs(1));
+        let resting: HashMap<_, _> =
+            resting.into_iter().map(|(specialty, until)| (specialty, Instant::now() + left(until))).collect();
+        for (specialty, until) in &resting {
+            if !self.resting.contains_key(specialty) {
+                let seconds = until.saturating_duration_since(Instant::now()).as_secs();
+                tracing::info!(%specialty, seconds, "the agent account met its limit; nothing is claimed");
+            }
+        }
+        self.resting = resting;
+        Ok(())
     }
 
     /// Waits for a marker, in a task of its own so that it is never dropped half-way. Told to drain, it ends

@@ -35,7 +35,7 @@ impl Redactor {
     }
 
     pub(crate) fn of(config: &Config) -> Self {
-        let all: [&SecretString; 9] = [
+        let all: [&SecretString; 12] = [
             &config.github.token,
             &config.github.app_key,
             &config.github.webhook_secret,
@@ -45,6 +45,9 @@ impl Redactor {
             &config.redis.client_key,
             &config.agent.anthropic_api_key,
             &config.agent.claude_code_oauth_token,
+            &config.agent.openai_api_key,
+            &config.agent.gemini_api_key,
+            &config.api.token,
         ];
         let whole = all.into_iter().filter_map(given);
         Self::new(whole.chain(given(&config.redis.url).and_then(password_of)))

@@ -12,6 +12,7 @@ use shared::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    account::Accounts,
     executor::Executor,
     ledger::Ledger,
     run::{FenceCheck, REPORTS_MAX, RunControl, RunEnd, RunInput, StopReason},
@@ -37,8 +38,8 @@ pub struct SlotContext {
     pub ledger: Arc<Ledger>,
     pub executor: Arc<Executor>,
     pub node: String,
-    /// The agent account, where it has limits.
-    pub account: Option<String>,
+    /// The agent accounts, where they have limits.
+    pub accounts: Arc<Accounts>,
     pub stop: Stop,
 }
 
@@ -114,7 +115,7 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
 /// Whether the agent account is suspended. Asked before a claim too; but one may have begun before whoever met
 /// the limit suspended the account, and have got the very task that was given back after that.
 async fn limited(context: &SlotContext, lease: &Lease) -> bool {
-    let Some(account) = &context.account else { return false };
+    let Some(account) = context.accounts.of(&lease.specialty) else { return false };
     let until = persist(context, lease, || context.queue.account_suspended_until(account)).await;
     until.flatten().is_some()
 }
@@ -221,7 +222,7 @@ async fn settle_failure(
         FailureClass::UsageLimit => {
             let rest = failure.retry_after.unwrap_or(LIMIT_WITHOUT_RESET).min(LIMIT_MAX);
             // Before the task goes back: nobody of this account may claim it in between.
-            if let Some(account) = &context.account {
+            if let Some(account) = context.accounts.of(&lease.specialty) {
                 persist(context, lease, || queue.suspend_account(account, rest)).await?;
                 CrashPoint::AccountSuspended.reached();
             }
@@ -319,6 +320,7 @@ mod tests {
             config.redis.url = redis.url().into();
             config.agent.driver = Driver::Command;
             config.agent.command = vec!["/bin/true".to_owned()];
+            config.agent.account = "team".to_owned();
             config.sandbox.mode = SandboxMode::Process;
             config.sandbox.allow_same_user = true;
             config.workspace.root = dir.path().join("work");
@@ -336,7 +338,7 @@ mod tests {
                 ledger: Arc::new(Ledger::new()),
                 executor: Arc::new(executor),
                 node: "w1".to_owned(),
-                account: Some("team".to_owned()),
+                accounts: Arc::new(Accounts::new(&config.agent)),
                 stop,
             });
             let spec = TaskSpec::new("a".parse().unwrap(), "octo/cat".parse().unwrap(), "a title");

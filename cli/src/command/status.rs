@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::{
     Specialty, TaskId, TaskRecord,
     lifecycle::{Status as TaskStatus, UnixMs},
-    queue::{Counts, Queue},
+    queue::{Counts, Queue, WaitReason},
     worker_info::WorkerState,
 };
 
@@ -46,7 +46,7 @@ struct Line {
     /// Online workers that take its tasks.
     workers: usize,
     /// Why what waits does not run, where that is known.
-    waits: Option<&'static str>,
+    waits: Option<WaitReason>,
 }
 
 impl Status {
@@ -77,7 +77,7 @@ impl Status {
             _ => None,
         };
         let mut lines = describe(&record, clock::now());
-        lines.extend(waits.map(|reason| ("waits because", reason.to_owned())));
+        lines.extend(waits.map(|reason| ("waits because", reason.to_string())));
         lines.extend(phase_line(&phase_times::read(queue, &record).await?));
         print_lines(lines)
     }
@@ -97,7 +97,7 @@ impl Status {
         for specialty in queue.specialties().await? {
             let counts = queue.counts(&specialty).await?;
             let online = workers.iter().filter(|worker| worker.takes(&specialty)).count();
-            let waits = counts.waits_because(online);
+            let waits = counts.waits_because(&specialty, &workers);
             lines.push(Line { specialty, counts, workers: online, waits });
         }
         if self.json {
@@ -149,10 +149,10 @@ impl Line {
 pub async fn waiting_reason(
     queue: &Queue,
     specialty: &Specialty,
-) -> Result<Option<&'static str>, CommandError> {
+) -> Result<Option<WaitReason>, CommandError> {
     let counts = queue.counts(specialty).await?;
     let workers = queue.workers().await?;
-    Ok(counts.waits_because(workers.iter().filter(|worker| worker.takes(specialty)).count()))
+    Ok(counts.waits_because(specialty, &workers))
 }
 
 /// Prints lines of name and value.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::{
     Specialty,
-    queue::{Counts, Depth, Queue, QueueError, Waiting},
+    queue::{Counts, Depth, Queue, QueueError, WaitReason, Waiting},
     worker_info::WorkerState,
 };
 use warp::http::StatusCode;
@@ -57,7 +57,7 @@ struct SpecialtyCounts {
     #[serde(flatten)]
     counts: Counts,
     nodes_online: usize,
-    waits_because: Option<&'static str>,
+    waits_because: Option<WaitReason>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ struct SpecialtyQueue {
     delayed: u64,
     held: u64,
     oldest_waiting_since: Option<Timestamp>,
-    waits_because: Option<&'static str>,
+    waits_because: Option<WaitReason>,
 }
 
 #[derive(Serialize)]
@@ -108,12 +108,7 @@ struct Seen {
     specialty: Specialty,
     counts: Counts,
     nodes_online: usize,
-}
-
-impl Seen {
-    fn waits_because(&self) -> Option<&'static str> {
-        self.counts.waits_because(self.nodes_online)
-    }
+    waits_because: Option<WaitReason>,
 }
 
 struct Overview {
@@ -128,7 +123,8 @@ impl Overview {
         for specialty in queue.specialties().await? {
             let counts = queue.counts(&specialty).await?;
             let nodes_online = workers.iter().filter(|worker| worker.takes(&specialty)).count();
-            specialties.push(Seen { specialty, counts, nodes_online });
+            let waits_because = counts.waits_because(&specialty, &workers);
+            specialties.push(Seen { specialty, counts, nodes_online, waits_because });
         }
         Ok(Self { workers, specialties })
     }
@@ -156,10 +152,10 @@ impl Overview {
 
     /// Where more waits than workers that are merely busy explain.
     fn attention(&self) -> Vec<String> {
-        let stuck = self.specialties.iter().filter(|seen| seen.counts.paused || seen.nodes_online == 0);
-        stuck
+        self.specialties
+            .iter()
             .filter_map(|seen| {
-                let reason = seen.waits_because()?;
+                let reason = seen.waits_because.filter(|reason| *reason != WaitReason::Busy)?;
                 Some(format!("{}: {} pending because {reason}", seen.specialty, seen.counts.pending))
             })
             .collect()
@@ -241,7 +237,7 @@ pub async fn cluster_status(queue: &Queue) -> Result<ClusterStatus, QueueError> 
     let overview = Overview::read(queue).await?;
     let (nodes, tasks) = (overview.nodes(), overview.tasks());
     let of_specialty = |seen: Seen| SpecialtyCounts {
-        waits_because: seen.waits_because(),
+        waits_because: seen.waits_because,
         specialty: seen.specialty,
         counts: seen.counts,
         nodes_online: seen.nodes_online,
@@ -266,6 +262,6 @@ fn of_queue(seen: &Seen, waiting: Waiting) -> SpecialtyQueue {
         delayed: seen.counts.delayed,
         held: seen.counts.held,
         oldest_waiting_since: depths.iter().filter_map(|depth| depth.oldest_at).min().map(Timestamp),
-        waits_because: seen.waits_because(),
+        waits_because: seen.waits_because,
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use shared::{
     FailureClass, Priority, RepositoryName, Specialty, Status, TaskId, TaskRecord, TaskSpec,
     lifecycle::{LastRun, Settled, UnixMs, workspace_name},
-    queue::{Queue, QueueError},
+    queue::{Queue, QueueError, WaitReason},
 };
 
 use super::timestamp::Timestamp;
@@ -37,7 +37,7 @@ pub struct TaskView {
     phase: Option<String>,
     cancel_requested: bool,
     retry_at: Option<Timestamp>,
-    waits_because: Option<&'static str>,
+    waits_because: Option<WaitReason>,
     runs: u32,
     attempts: u32,
     lost_workers: u32,
@@ -176,8 +176,8 @@ fn assigned(status: &Status, last_run: Option<LastRun>) -> Option<LastRun> {
     }
 }
 
-async fn waits_because(queue: &Queue, specialty: &Specialty) -> Result<Option<&'static str>, QueueError> {
+async fn waits_because(queue: &Queue, specialty: &Specialty) -> Result<Option<WaitReason>, QueueError> {
     let counts = queue.counts(specialty).await?;
     let workers = queue.workers().await?;
-    Ok(counts.waits_because(workers.iter().filter(|worker| worker.takes(specialty)).count()))
+    Ok(counts.waits_because(specialty, &workers))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 
 use super::{
-    Config, ConfigError, Driver, Setting,
+    AgentConfig, Config, ConfigError, Driver, Setting,
     load::BUILT_IN,
     schema::{bad, closest},
 };
@@ -37,6 +37,8 @@ const PERMISSIONS: [&str; 5] = ["admin", "maintain", "write", "triage", "read"];
 
 /// Most tasks of one issue in a day. Each is remembered for that day.
 const RUNS_PER_ISSUE_MAX: u64 = 1_000;
+/// Longest addition to an agent's instructions, in bytes: it is one argument of a program.
+const SYSTEM_PROMPT_BYTES_MAX: usize = 32 * 1024;
 
 /// A day, in milliseconds: no single wait is longer.
 const DAY_MS: u64 = 86_400_000;
@@ -212,26 +214,60 @@ fn worker(config: &Config) -> Result<(), Problem> {
 }
 
 fn agent(config: &Config) -> Result<(), Problem> {
-    let agent = &config.agent;
+    one_agent("agent", &config.agent)?;
+    for name in config.agent.specialty.keys() {
+        let section = format!("agent.specialty.{name}");
+        match name.parse::<Specialty>() {
+            Ok(specialty) => one_agent(&section, &config.agent.for_specialty(&specialty))?,
+            Err(error) => return problem(&section, format!("cannot be used: {error}")),
+        }
+    }
+    rounds(config)
+}
+
+/// One agent with what its section replaces; `section` is the place to blame.
+fn one_agent(section: &str, agent: &AgentConfig) -> Result<(), Problem> {
+    let key = |name: &str| format!("{section}.{name}");
     require(
         agent.driver != Driver::Command || !agent.command.is_empty(),
-        "agent.driver",
-        "\"command\" needs agent.command: the program and its arguments",
+        &key("driver"),
+        &format!("\"command\" needs {}: the program and its arguments", key("command")),
     )?;
     require(
         agent.command.first().is_none_or(|program| !program.is_empty()),
-        "agent.command",
+        &key("command"),
         "must begin with the name of a program",
     )?;
-    within("agent.wall_clock_ms", agent.wall_clock_ms, 1, 7 * DAY_MS)?;
-    within("agent.inactivity_ms", agent.inactivity_ms, 1, 7 * DAY_MS)?;
-    within("agent.max_turns", agent.max_turns.into(), 0, 100_000)?;
-
+    within(&key("wall_clock_ms"), agent.wall_clock_ms, 1, 7 * DAY_MS)?;
+    within(&key("inactivity_ms"), agent.inactivity_ms, 1, 7 * DAY_MS)?;
+    within(&key("max_turns"), agent.max_turns.into(), 0, 100_000)?;
+    within(&key("retries_max"), agent.retries_max.into(), 0, 10)?;
     require(
         agent.max_budget_usd.is_finite() && agent.max_budget_usd >= 0.0,
-        "agent.max_budget_usd",
+        &key("max_budget_usd"),
         "must be a sum of money, or 0 for no limit",
     )?;
+    let has_tools = matches!(agent.driver, Driver::Claude | Driver::Gemini);
+    for (name, tools) in
+        [("allowed_tools", &agent.allowed_tools), ("disallowed_tools", &agent.disallowed_tools)]
+    {
+        require(has_tools || tools.is_empty(), &key(name), "is for the drivers claude and gemini only")?;
+        require(tools.iter().all(|tool| !tool.is_empty()), &key(name), "must hold names of tools")?;
+    }
+    require(
+        !agent.system_prompt.contains('\0') && agent.system_prompt.len() <= SYSTEM_PROMPT_BYTES_MAX,
+        &key("system_prompt"),
+        "must be at most 32768 bytes of text",
+    )?;
+    for (name, url) in
+        [("openai_base_url", &agent.openai_base_url), ("gemini_base_url", &agent.gemini_base_url)]
+    {
+        require(url.is_empty() || is_base_url(url), &key(name), "must be an http:// or https:// URL")?;
+    }
+    Ok(())
+}
+
+fn rounds(config: &Config) -> Result<(), Problem> {
     within("test.timeout_ms", config.test.timeout_ms, 1, 7 * DAY_MS)?;
     within("test.rounds_max", config.test.rounds_max.into(), 1, 20)?;
     within("git.timeout_ms", config.git.timeout_ms, 1, DAY_MS)?;

@@ -238,10 +238,13 @@ fn single(schema: &Schema, origin: &str, key: &str, text: &str) -> Result<Tables
     Ok(table_of(origin, key, value))
 }
 
+/// Tables around `value`, one for each part of `key` but the last.
 fn table_of(origin: &str, key: &str, value: Value) -> Tables {
-    let (section, key) = key.split_once('.').unwrap_or((key, ""));
-    let table = Tables::from_iter([(key.to_owned(), value)]);
-    Tables::from_iter([(section.to_owned(), Value::new(Some(&origin.to_owned()), table))])
+    let Some((section, key)) = key.split_once('.') else {
+        return Tables::from_iter([(key.to_owned(), value)]);
+    };
+    let inner = table_of(origin, key, value);
+    Tables::from_iter([(section.to_owned(), Value::new(Some(&origin.to_owned()), inner))])
 }
 
 fn read(path: &Path, required: bool) -> Result<Option<String>, ConfigError> {
@@ -281,8 +284,9 @@ fn expand_home(config: &mut Config, home: Option<&str>) {
         }
     }
     let repositories = config.repository.iter_mut().map(|entry| &mut entry.url);
-    let texts =
-        config.sandbox.tool_paths.iter_mut().chain(config.agent.command.first_mut()).chain(repositories);
+    let sections = config.agent.specialty.values_mut().filter_map(|section| section.command.as_mut());
+    let programs = sections.chain([&mut config.agent.command]).filter_map(|command| command.first_mut());
+    let texts = config.sandbox.tool_paths.iter_mut().chain(programs).chain(repositories);
     for text in texts {
         if let Some(expanded) = expand(text) {
             *text = expanded;

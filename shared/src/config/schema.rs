@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
-use super::{ConfigError, DEFAULT_TOML, load::BUILT_IN, value_file};
+use super::{ConfigError, DEFAULT_TOML, agent::SPECIALTY_KEYS, load::BUILT_IN, value_file};
+use crate::Specialty;
 
 /// The array of tables, which has no default to read its shape from.
 pub(super) const REPOSITORY: &str = "repository";
@@ -24,9 +25,12 @@ const REPOSITORY_KEYS: [(&str, Kind); 13] = [
     ("priority", Kind::Choice(&["high", "medium", "low"])),
 ];
 
+/// Tables within a section, one for each specialty, with keys of the section that holds them.
+const SPECIALTY: &str = "agent.specialty";
+
 /// Keys that hold one word out of a few.
 const CHOICES: [(&str, &[&str]); 3] = [
-    ("agent.driver", &["claude", "command"]),
+    ("agent.driver", &["claude", "codex", "gemini", "command"]),
     ("sandbox.mode", &["auto", "bubblewrap", "process"]),
     ("log.format", &["text", "json"]),
 ];
@@ -68,6 +72,10 @@ impl Schema {
                 ValueKind::Table(keys) if self.has_section(section) => {
                     for (key, value) in keys {
                         let key = format!("{section}.{key}");
+                        if key == SPECIALTY {
+                            self.check_specialties(origin, value)?;
+                            continue;
+                        }
                         let kind = self.kind(origin, &key)?;
                         kind.check(value).map_err(|problem| bad(origin, &key, &problem))?;
                     }
@@ -92,8 +100,47 @@ impl Schema {
         Ok(())
     }
 
+    fn check_specialties(&self, origin: &str, specialties: &Value) -> Result<(), ConfigError> {
+        let shape =
+            |key: &str| bad(origin, key, "must be written as [agent.specialty.<name>] with keys below it");
+        let ValueKind::Table(specialties) = &specialties.kind else { return Err(shape(SPECIALTY)) };
+        for (name, section) in specialties {
+            let ValueKind::Table(keys) = &section.kind else {
+                return Err(shape(&format!("{SPECIALTY}.{name}")));
+            };
+            for (key, value) in keys {
+                let key = format!("{SPECIALTY}.{name}.{key}");
+                let kind = self.kind(origin, &key)?;
+                kind.check(value).map_err(|problem| bad(origin, &key, &problem))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn kind(&self, origin: &str, key: &str) -> Result<Kind, ConfigError> {
-        self.0.get(key).copied().ok_or_else(|| self.unknown(origin, key))
+        let known = match key.strip_prefix(SPECIALTY).and_then(|rest| rest.strip_prefix('.')) {
+            Some(rest) => return self.kind_for_specialty(origin, key, rest),
+            None => self.0.get(key).copied(),
+        };
+        known.ok_or_else(|| self.unknown(origin, key))
+    }
+
+    /// `rest` is a specialty's name and one of the keys that may differ for it.
+    fn kind_for_specialty(&self, origin: &str, key: &str, rest: &str) -> Result<Kind, ConfigError> {
+        let (name, last) = rest.rsplit_once('.').unwrap_or((rest, ""));
+        if let Err(error) = name.parse::<Specialty>() {
+            return Err(bad(origin, key, &format!("cannot be used: {error}")));
+        }
+        if SPECIALTY_KEYS.contains(&last) {
+            return self.kind(origin, &format!("agent.{last}"));
+        }
+        let general = format!("agent.{last}");
+        let nearest = if self.0.contains_key(&general) {
+            general
+        } else {
+            format!("{SPECIALTY}.{name}.{}", closest(last, SPECIALTY_KEYS.into_iter()))
+        };
+        Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned(), nearest })
     }
 
     fn has_section(&self, section: &str) -> bool {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{load::BUILT_IN, schema::REPOSITORY};
 
 /// Keys whose values are never shown. The URL of Redis is shown without its password.
-pub(super) const SECRET_KEYS: [&str; 9] = [
+pub(super) const SECRET_KEYS: [&str; 11] = [
     "redis.password",
     "redis.sentinel_password",
     "redis.client_key",
@@ -16,6 +16,8 @@ pub(super) const SECRET_KEYS: [&str; 9] = [
     "github.webhook_secret",
     "agent.anthropic_api_key",
     "agent.claude_code_oauth_token",
+    "agent.openai_api_key",
+    "agent.gemini_api_key",
 ];
 
 const MASK: &str = "********";
@@ -51,20 +53,26 @@ pub(super) fn flatten(tables: &Map<String, Value>) -> Vec<(String, &Value)> {
     let mut leaves = Vec::new();
     for (section, value) in tables {
         match &value.kind {
-            ValueKind::Table(keys) => {
-                leaves.extend(keys.iter().map(|(key, value)| (format!("{section}.{key}"), value)));
-            }
             ValueKind::Array(entries) if section == REPOSITORY => {
                 for (index, entry) in entries.iter().enumerate() {
-                    let ValueKind::Table(keys) = &entry.kind else { continue };
-                    let name = |key: &String| format!("{section}[{index}].{key}");
-                    leaves.extend(keys.iter().map(|(key, value)| (name(key), value)));
+                    collect(format!("{section}[{index}]"), entry, &mut leaves);
                 }
             }
-            _ => leaves.push((section.clone(), value)),
+            _ => collect(section.clone(), value, &mut leaves),
         }
     }
     leaves
+}
+
+fn collect<'v>(name: String, value: &'v Value, leaves: &mut Vec<(String, &'v Value)>) {
+    match &value.kind {
+        ValueKind::Table(keys) => {
+            for (key, value) in keys {
+                collect(format!("{name}.{key}"), value, leaves);
+            }
+        }
+        _ => leaves.push((name, value)),
+    }
 }
 
 /// Whether showing `value` would give a secret away.

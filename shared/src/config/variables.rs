@@ -20,15 +20,19 @@ const fn environment_only(name: &'static str, key: &'static str) -> Customary {
     Customary { name, key, in_dotenv: false }
 }
 
-pub(super) const CUSTOMARY: [Customary; 11] = [
+pub(super) const CUSTOMARY: [Customary; 15] = [
     everywhere("GITHUB_TOKEN", "github.token"),
     everywhere("GITHUB_WEBHOOK_SECRET", "github.webhook_secret"),
     everywhere("ANTHROPIC_API_KEY", "agent.anthropic_api_key"),
     everywhere("CLAUDE_CODE_OAUTH_TOKEN", "agent.claude_code_oauth_token"),
+    everywhere("OPENAI_API_KEY", "agent.openai_api_key"),
+    everywhere("GEMINI_API_KEY", "agent.gemini_api_key"),
     everywhere("GIT_USER_NAME", "git.user_name"),
     everywhere("GIT_USER_EMAIL", "git.user_email"),
     everywhere("LOG_LEVEL", "log.level"),
     environment_only("ANTHROPIC_BASE_URL", "agent.anthropic_base_url"),
+    environment_only("OPENAI_BASE_URL", "agent.openai_base_url"),
+    environment_only("GOOGLE_GEMINI_BASE_URL", "agent.gemini_base_url"),
     environment_only("REDIS_URL", "redis.url"),
     environment_only("REDIS_PASSWORD", "redis.password"),
     environment_only("CLAUDE_CLUSTER_API_TOKEN", "api.token"),

@@ -26,19 +26,6 @@ pub struct Counts {
     pub paused: bool,
 }
 
-impl Counts {
-    /// Why what is pending does not run, seen from how many online workers take the specialty; `None` where
-    /// nothing is pending.
-    pub fn waits_because(&self, workers: usize) -> Option<&'static str> {
-        match (self.pending, self.paused, workers) {
-            (0, _, _) => None,
-            (_, true, _) => Some("its specialty is paused"),
-            (_, false, 0) => Some("no worker that is online takes its specialty"),
-            _ => Some("the workers of its specialty are busy"),
-        }
-    }
-}
-
 /// What of a specialty could be claimed now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {

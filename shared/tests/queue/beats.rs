@@ -28,6 +28,7 @@ pub fn info(node: &str, incarnation: &str) -> WorkerInfo {
         system: SystemInfo::default(),
         draining: false,
         suspended_until: None,
+        resting: std::collections::BTreeMap::new(),
         started_at: 0,
         beat_at: 0,
     }

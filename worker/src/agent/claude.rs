@@ -6,27 +6,20 @@
 mod verdict;
 mod wire;
 
-use std::{
-    ffi::OsString,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{ffi::OsString, path::Path};
 
 use shared::config::AgentConfig;
 
 use self::{
-    verdict::{Ended, judge},
+    verdict::{ApiError, Ended, judge},
     wire::{Content, Message},
 };
-use super::{Call, Event, Start, Verdict};
+use super::{Call, Event, Start, Verdict, now_s, tell_unknown};
 use crate::{
     child::Pipe,
     credentials,
     output::{Line, Tail},
 };
-
-/// Shown of a tool's input or output, in bytes.
-const DETAIL_BYTES_MAX: usize = 300;
 
 /// End of what is no JSON that is kept, in bytes.
 const COMPLAINTS_BYTES_MAX: usize = 2 * 1024;
@@ -44,7 +37,17 @@ pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_
     let mut push = |args: &[&str]| argv.extend(args.iter().map(OsString::from));
     push(&["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"]);
     // An empty list of sources: hooks in the repository's own settings would run without any question.
-    push(&["--allowedTools", "Bash", "--setting-sources", ""]);
+    push(&["--setting-sources", ""]);
+    match config.allowed_tools.as_slice() {
+        [] => push(&["--allowedTools=Bash"]),
+        tools => push(&[&format!("--allowedTools={}", tools.join(","))]),
+    }
+    if !config.disallowed_tools.is_empty() {
+        push(&[&format!("--disallowedTools={}", config.disallowed_tools.join(","))]);
+    }
+    if !config.system_prompt.is_empty() {
+        push(&["--append-system-prompt", &config.system_prompt]);
+    }
     if config.max_turns > 0 {
         push(&["--max-turns", &config.max_turns.to_string()]);
     }
@@ -61,8 +64,10 @@ pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_
     let mut env: Vec<(String, OsString)> =
         QUIET.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
     env.push(("CLAUDE_CODE_TMPDIR".to_owned(), tmp.into()));
+    // Its own default of ten tries makes three minutes of a limit, and of wrong credentials.
+    env.push(("CLAUDE_CODE_MAX_RETRIES".to_owned(), config.retries_max.to_string().into()));
     env.extend(credentials::for_claude(config));
-    Call { argv, env }
+    Call { argv, env, preface: None }
 }
 
 /// Reads one run's lines and remembers what the verdict needs.
@@ -87,7 +92,7 @@ impl Reading {
     pub(super) fn line(&mut self, from: Pipe, line: &Line) -> Vec<Event> {
         if from == Pipe::Stderr {
             self.complaints.push(&line.text);
-            return vec![Event::ToolFailed(line.text.clone())];
+            return vec![Event::Notice(line.text.clone())];
         }
         let message = serde_json::from_str(&line.text).unwrap_or_else(|_| {
             // Some complaints that keep it from starting come out here.
@@ -98,19 +103,16 @@ impl Reading {
     }
 
     pub(super) fn verdict(self, code: i32) -> Verdict {
-        if self.unknown > 0 {
-            tracing::debug!(lines = self.unknown, "claude printed lines of an unknown kind");
-        }
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        judge(self.ended, code, self.complaints.last(), now_s)
+        tell_unknown("claude", self.unknown);
+        judge(self.ended, code, self.complaints.last(), now_s())
     }
 
     fn message(&mut self, message: Message) -> Vec<Event> {
         match message {
             Message::System(system) => self.system(system),
             Message::Assistant(assistant) => {
-                if assistant.error.is_some() {
-                    self.ended.error = assistant.error;
+                if let Some(class) = assistant.error {
+                    self.ended.error = Some(ApiError { class, detail: assistant.api_error });
                 }
                 assistant.message.content.iter().filter_map(said).collect()
             }
@@ -120,7 +122,8 @@ impl Reading {
                     return Vec::new();
                 }
                 self.ended.limit_resets_at_s = limit.resets_at;
-                vec![Event::Limit { kind: limit.kind.unwrap_or_else(|| "usage".to_owned()) }]
+                let kind = limit.kind.unwrap_or_else(|| "usage".to_owned());
+                vec![Event::Limit { kind, resets_at_s: limit.resets_at }]
             }
             Message::Result(result) => {
                 let cost = Event::Cost { usd: result.total_cost_usd, turns: result.num_turns };
@@ -138,10 +141,11 @@ impl Reading {
     fn system(&mut self, system: wire::System) -> Vec<Event> {
         match system.subtype.as_str() {
             "init" => {
+                let session = system.session_id.clone().unwrap_or_default();
                 self.ended.session = system.session_id;
                 let (model, version) =
                     (system.model.unwrap_or_default(), system.claude_code_version.unwrap_or_default());
-                vec![Event::Started { model, version }]
+                vec![Event::Started { agent: "claude", session, model, version }]
             }
             "api_retry" => vec![Event::Retrying {
                 attempt: system.attempt,
@@ -162,7 +166,7 @@ fn said(content: &Content) -> Option<Event> {
             let telling = ["command", "file_path", "path", "pattern", "url", "description"];
             let detail = telling.iter().find_map(|key| input.get(*key)?.as_str());
             let detail = detail.map_or_else(|| input.to_string(), str::to_owned);
-            Some(Event::Tool { name: name.clone(), detail: shorten(&detail) })
+            Some(Event::Tool { name: name.clone(), detail })
         }
         Content::Text { .. } | Content::ToolResult { .. } | Content::Other => None,
     }
@@ -172,15 +176,10 @@ fn tool_failed(content: &Content) -> Option<Event> {
     match content {
         Content::ToolResult { is_error: Some(true), content } => {
             let text = content.as_str().map_or_else(|| content.to_string(), str::to_owned);
-            Some(Event::ToolFailed(shorten(&text)))
+            Some(Event::ToolFailed(text))
         }
         _ => None,
     }
-}
-
-fn shorten(text: &str) -> String {
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    shared::task::cut(&one_line, DETAIL_BYTES_MAX).to_owned()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Any program as an agent: the prompt on its standard input, its exit code as the verdict.
 
-use shared::Failure;
+use std::ffi::OsString;
 
-use super::{Answer, Event, Verdict};
+use shared::config::AgentConfig;
+
+use super::{Answer, Call, Cause, Event, Verdict};
 use crate::output::{Line, Tail};
 
 /// End of its output that is kept as its answer, in bytes.
@@ -10,6 +12,13 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
 /// The shell's codes for a program that cannot be run, and for one that does not exist.
 const CANNOT_RUN: [i32; 2] = [126, 127];
+
+pub(super) fn call(config: &AgentConfig, program: Vec<OsString>) -> Call {
+    let mut argv = program;
+    argv.extend(config.extra_args.iter().map(OsString::from));
+    let preface = Some(config.system_prompt.clone()).filter(|text| !text.is_empty());
+    Call { argv, env: Vec::new(), preface }
+}
 
 /// Keeps the end of what the program prints.
 pub(crate) struct Reading {
@@ -27,22 +36,17 @@ impl Reading {
     }
 
     pub(super) fn verdict(self, code: i32) -> Verdict {
-        let last = self.tail.last().unwrap_or("it printed nothing");
+        let last = self.tail.last().unwrap_or("it printed nothing").to_owned();
         match code {
             0 => Verdict::Done(Answer { text: self.tail.text(), session: None }),
-            code if CANNOT_RUN.contains(&code) => Verdict::Failed(Failure::configuration(format!(
-                "the agent program cannot be run where agents run ({last}); correct agent.command or \
-                 sandbox.tool_paths"
-            ))),
-            code => Verdict::Failed(Failure::task(format!("the agent ended with code {code} ({last})"))),
+            code if CANNOT_RUN.contains(&code) => Verdict::failed(Cause::NotStarted, last),
+            code => Verdict::failed(Cause::GaveUp(code), last),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::FailureClass;
-
     use super::*;
 
     fn verdict(code: i32) -> Verdict {
@@ -54,11 +58,7 @@ mod tests {
     #[test]
     fn the_exit_code_alone_decides() {
         assert!(matches!(verdict(0), Verdict::Done(Answer { text, .. }) if text == "last words"));
-        let class = |code| match verdict(code) {
-            Verdict::Failed(failure) => Some(failure.class),
-            _ => None,
-        };
-        assert_eq!(class(1), Some(FailureClass::Task));
-        assert_eq!(class(127), Some(FailureClass::Configuration));
+        assert_eq!(verdict(1), Verdict::failed(Cause::GaveUp(1), "last words"));
+        assert_eq!(verdict(127), Verdict::failed(Cause::NotStarted, "last words"));
     }
 }

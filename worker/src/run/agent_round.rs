@@ -1,20 +1,20 @@
 //! One call of the agent within a run, resumed where that is possible.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use shared::{Failure, crash_point::CrashPoint, task_log::LogStream};
+use shared::{Failure, crash_point::CrashPoint, task::cut, task_log::LogStream};
 
 use super::{Phase, Reporter, attempt::Attempt};
 use crate::{
     agent::{Answer, Event, Reading, Start, Verdict},
-    child::{self, Limits, Pipe, Sink},
+    child::{self, Pipe, Sink},
     output::Line,
     sandbox::Confined,
     worktree,
 };
 
-/// Longest line of an agent's output, in bytes: a tool's whole output is one line of JSON.
-const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Shown of a tool's input or output, in bytes.
+const DETAIL_BYTES_MAX: usize = 300;
 
 /// The agent over all rounds of one run.
 pub(super) struct AgentRound<'a> {
@@ -53,7 +53,11 @@ impl<'a> AgentRound<'a> {
                 self.session.clone_from(&answer.session);
                 Ok(answer)
             }
-            Verdict::Failed(failure) => Err(failure),
+            Verdict::Failed(trouble) => {
+                // Before the words are cut: half a secret is one, too.
+                let trouble = trouble.map_said(|said| reporter.redact(said));
+                Err(trouble.into_failure(&self.attempt.agent.name()))
+            }
             Verdict::SessionUnknown => Err(Failure::transient("the agent does not know its own session")),
         }
     }
@@ -69,6 +73,10 @@ impl<'a> AgentRound<'a> {
     async fn call(&self, start: Start<'_>, prompt: &str) -> Result<Verdict, Failure> {
         let Attempt { agent, sandbox, workspace, config, reporter, nursery, .. } = *self.attempt;
         let call = agent.call(start, &sandbox.tmp(workspace));
+        let input = match call.preface {
+            Some(preface) => format!("{preface}\n\n{prompt}"),
+            None => prompt.to_owned(),
+        };
         let mut env = worktree::environment(&config.git, workspace);
         env.extend(call.env);
         let job = sandbox.job(&Confined {
@@ -80,13 +88,8 @@ impl<'a> AgentRound<'a> {
             env,
             argv: call.argv,
         });
-        let limits = Limits {
-            wall_clock: Duration::from_millis(config.agent.wall_clock_ms),
-            silence: Some(Duration::from_millis(config.agent.inactivity_ms)),
-            line_bytes_max: LINE_BYTES_MAX,
-        };
         let mut output = AgentOutput { reading: agent.reading(start), reporter };
-        let ending = child::drive(nursery, job, prompt.as_bytes(), limits, &mut output).await;
+        let ending = child::drive(nursery, job, input.as_bytes(), agent.limits(), &mut output).await;
         let ending =
             ending.map_err(|error| Failure::transient(format!("the agent cannot be started: {error}")))?;
         Ok(output.reading.verdict(ending))
@@ -107,12 +110,27 @@ impl Sink for AgentOutput<'_> {
             }
             let stream = match event {
                 Event::Text(_) => LogStream::Agent,
-                Event::Tool { .. } | Event::ToolFailed(_) | Event::Denied { .. } => LogStream::Tool,
-                Event::Started { .. } | Event::Retrying { .. } | Event::Limit { .. } | Event::Cost { .. } => {
-                    LogStream::Engine
+                Event::Tool { .. } | Event::ToolFailed(_) | Event::Denied { .. } | Event::Notice(_) => {
+                    LogStream::Tool
                 }
+                Event::Started { .. }
+                | Event::Retrying { .. }
+                | Event::Limit { .. }
+                | Event::Cost { .. }
+                | Event::Tokens { .. } => LogStream::Engine,
             };
-            self.reporter.output(stream, &event.to_string()).await;
+            let text = event.to_string();
+            match event {
+                Event::Tool { .. } | Event::ToolFailed(_) => {
+                    let text = one_line(&self.reporter.redact(&text));
+                    self.reporter.output(stream, cut(&text, DETAIL_BYTES_MAX)).await;
+                }
+                _ => self.reporter.output(stream, &text).await,
+            }
         }
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

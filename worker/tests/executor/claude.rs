@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use shared::{FailureClass, config::Driver, task_log::LogStream};
+use shared::{
+    FailureClass,
+    config::{Driver, SpecialtyAgent},
+    task_log::LogStream,
+};
 use worker::run::Phase;
 
 use crate::stage::Stage;
@@ -41,7 +45,7 @@ async fn a_recorded_success_is_told_event_by_event() {
 #[tokio::test]
 async fn the_version_is_told() {
     let stage = with_claude("true", &[]);
-    assert_eq!(stage.executor().await.agent(), "claude 2.1.328");
+    assert_eq!(stage.executor().await.agents(), [(None, "claude 2.1.328".to_owned())]);
 }
 
 #[tokio::test]
@@ -77,4 +81,80 @@ async fn failures_keep_their_class() {
         assert_eq!(run.failure().class, class, "{name}");
         assert_eq!(stage.remote.branches().unwrap(), ["main"]);
     }
+}
+
+/// A stage whose `claude` says that it is of this version.
+fn with_version(version: &str) -> Stage {
+    let mut stage = with_claude("true", &[]);
+    let program = stage.program("other", &format!("echo '{version} (Claude Code)'"));
+    stage.config.agent.command = vec![program.display().to_string()];
+    stage
+}
+
+#[tokio::test]
+async fn a_version_that_leaves_processes_behind_is_refused_unless_it_is_allowed() {
+    for version in ["2.1.197", "2.1.211", "nightly"] {
+        let mut stage = with_version(version);
+        let refused = stage.try_executor().await.err().unwrap();
+        assert_eq!(refused.class, FailureClass::Configuration);
+        assert!(refused.message.contains("2.1.212 or newer"), "{}", refused.message);
+        assert!(refused.message.contains("agent.allow_unsafe_version"), "{}", refused.message);
+        stage.config.agent.allow_unsafe_version = true;
+        assert!(stage.try_executor().await.is_ok(), "{version}");
+    }
+    assert!(with_version("2.1.212").try_executor().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_specialty_has_an_agent_of_its_own() {
+    let mut stage = with_claude("echo 41 > answer; cat \"$1\"", &["success"]);
+    let other = stage.program("other.sh", "cat > prompt; echo 42 > answer");
+    let section = SpecialtyAgent {
+        driver: Some(Driver::Command),
+        command: Some(vec![other.display().to_string()]),
+        system_prompt: Some("Mind the tests.".to_owned()),
+        ..SpecialtyAgent::default()
+    };
+    stage.config.agent.specialty.insert("backend".to_owned(), section);
+    let executor = stage.executor().await;
+    let agents = executor.agents();
+    assert_eq!(agents[0], (None, "claude 2.1.328".to_owned()));
+    assert_eq!(agents[1], (Some("backend"), "command other.sh".to_owned()));
+    let mut task = stage.task("x");
+    task.specialty = "backend".parse().unwrap();
+    let run = stage.run(task).await;
+    assert_eq!(stage.remote.read(run.branch(), "answer").unwrap(), "42\n");
+    assert!(stage.remote.read(run.branch(), "prompt").unwrap().starts_with("Mind the tests.\n\n"));
+}
+
+#[tokio::test]
+async fn an_agent_that_no_served_specialty_needs_may_be_missing() {
+    let mut stage = with_claude("true", &[]);
+    let section = SpecialtyAgent {
+        driver: Some(Driver::Codex),
+        command: Some(vec!["no-such-codex".to_owned()]),
+        ..SpecialtyAgent::default()
+    };
+    stage.config.agent.specialty.insert("frontend".to_owned(), section);
+    let refused = stage.try_executor().await.err().unwrap();
+    assert!(refused.message.starts_with("agent.specialty.frontend: "), "{}", refused.message);
+    stage.config.worker.specialties = vec!["backend".to_owned()];
+    let mut task = stage.task("x");
+    task.specialty = "frontend".parse().unwrap();
+    let run = stage.run(task).await;
+    assert_eq!(run.failure().class, FailureClass::Configuration);
+}
+
+#[tokio::test]
+async fn half_of_a_secret_is_not_shown_where_a_long_detail_is_cut() {
+    let text = format!("{}{}", "x".repeat(295), "sk-ant-secret-key");
+    let line = format!(
+        r#"{{"type":"user","message":{{"content":[{{"type":"tool_result","is_error":true,"content":"{text}"}}]}}}}"#
+    );
+    let mut stage = with_claude(&format!("echo 42 > answer; echo '{line}'; cat \"$1\""), &["success"]);
+    stage.config.agent.anthropic_api_key = "sk-ant-secret-key".into();
+    let run = stage.run(stage.task("x")).await;
+    let shown = run.lines(LogStream::Tool);
+    assert!(shown.iter().any(|line| line.starts_with("xxx")), "{shown:?}");
+    assert!(!shown.iter().any(|line| line.contains("sk-")), "{shown:?}");
 }

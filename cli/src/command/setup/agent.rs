@@ -1,5 +1,6 @@
 //! The coding agent and what confines it: prepared as a worker prepares them, and asked.
 
+use secrecy::SecretString;
 use shared::config::{AgentConfig, Config, Driver, SandboxConfig, SandboxMode, given};
 use worker::Executor;
 
@@ -10,9 +11,6 @@ const AGENT: &str = "agent";
 const SANDBOX: &str = "sandbox";
 const CREDENTIALS: &str = "credentials";
 
-/// Earlier ones leave the processes of their tools behind when they are ended, or cut their last line.
-const CLAUDE_VERSION_MIN: [u32; 3] = [2, 1, 212];
-
 /// A program that every machine has: the question is then about the sandbox alone.
 const ANY_PROGRAM: &str = "sh";
 
@@ -22,36 +20,37 @@ pub(super) async fn check(session: &Session) -> Result<Vec<Check>, CommandError>
         Ok::<_, CommandError>(Executor::prepare(config, &session.state_dir, session.host()?).await)
     };
     let mut checks = match prepare(config).await? {
-        Ok(executor) => vec![agent(&config.agent, &executor), sandbox(&config.sandbox, &executor)],
+        Ok(executor) => {
+            let mut checks: Vec<Check> = executor.agents().into_iter().map(agent).collect();
+            checks.push(sandbox(&config.sandbox, &executor));
+            checks
+        }
         Err(failure) => {
             let mut without_agent = config.clone();
             without_agent.agent.driver = Driver::Command;
             without_agent.agent.command = vec![ANY_PROGRAM.to_owned()];
+            without_agent.agent.specialty.clear();
             match prepare(&without_agent).await? {
                 Ok(executor) => vec![missing(AGENT, &failure.message), sandbox(&config.sandbox, &executor)],
                 Err(failure) => vec![missing(SANDBOX, &failure.message)],
             }
         }
     };
-    if config.agent.driver == Driver::Claude {
-        checks.push(credentials(&config.agent, &session.environment));
+    let agents = std::iter::once(config.agent.clone());
+    let names = config.agent.specialty.keys().filter_map(|name| name.parse().ok());
+    let mut drivers = Vec::new();
+    for agent in agents.chain(names.map(|name| config.agent.for_specialty(&name))) {
+        if !drivers.contains(&agent.driver) {
+            drivers.push(agent.driver);
+            checks.extend(credentials(&agent, &session.environment));
+        }
     }
     Ok(checks)
 }
 
-fn agent(config: &AgentConfig, executor: &Executor) -> Check {
-    let found = executor.agent();
-    if config.driver == Driver::Command || version_of(&found).is_some_and(|v| v >= CLAUDE_VERSION_MIN) {
-        return Check::ok(AGENT, found);
-    }
-    let needed = CLAUDE_VERSION_MIN.map(|part| part.to_string()).join(".");
-    Check::missing(AGENT, found, format!("version {needed} or later is needed: claude update"))
-}
-
-/// The version behind the name, as in `claude 2.1.328`.
-fn version_of(agent: &str) -> Option<[u32; 3]> {
-    let mut parts = agent.split(' ').next_back()?.split('.').map(str::parse);
-    Some([parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?])
+fn agent((specialty, found): (Option<&str>, String)) -> Check {
+    let found = specialty.map_or(found.clone(), |specialty| format!("{found} for {specialty}"));
+    Check::ok(AGENT, found)
 }
 
 fn sandbox(config: &SandboxConfig, executor: &Executor) -> Check {
@@ -74,7 +73,21 @@ fn split_advice(message: &str) -> (&str, &str) {
     message.split_once("; ").unwrap_or((message, "see docs/troubleshooting.md"))
 }
 
-fn credentials(agent: &AgentConfig, environment: &Environment) -> Check {
+/// Whether the agent's driver can sign in; `None` for a program of the user's own.
+fn credentials(agent: &AgentConfig, environment: &Environment) -> Option<Check> {
+    let keyed = |name: &str, key: &SecretString| match given(key) {
+        Some(_) => Check::ok(CREDENTIALS, name),
+        None => Check::missing(CREDENTIALS, format!("no {name}"), format!("set {name}")),
+    };
+    match agent.driver {
+        Driver::Claude => Some(claude_credentials(agent, environment)),
+        Driver::Codex => Some(keyed("OPENAI_API_KEY", &agent.openai_api_key)),
+        Driver::Gemini => Some(keyed("GEMINI_API_KEY", &agent.gemini_api_key)),
+        Driver::Command => None,
+    }
+}
+
+fn claude_credentials(agent: &AgentConfig, environment: &Environment) -> Check {
     if given(&agent.anthropic_api_key).is_some() {
         return Check::ok(CREDENTIALS, "ANTHROPIC_API_KEY");
     }
@@ -90,17 +103,5 @@ fn credentials(agent: &AgentConfig, environment: &Environment) -> Check {
             Check::missing(CREDENTIALS, found, mend)
         }
         None => Check::missing(CREDENTIALS, "none for Claude Code", mend),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_compare_by_number() {
-        assert_eq!(version_of("claude 2.1.328"), Some([2, 1, 328]));
-        assert!(version_of("claude 2.1.197").unwrap() < CLAUDE_VERSION_MIN);
-        assert_eq!(version_of("claude"), None);
     }
 }

@@ -35,6 +35,7 @@ pub fn info(id: &str) -> WorkerInfo {
         workspace_root: "/srv/workspaces".to_owned(),
         draining: false,
         suspended_until: None,
+        resting: std::collections::BTreeMap::new(),
         started_at: 1_700_000_000_000,
         beat_at: 0,
     }

@@ -1,9 +1,9 @@
 use std::{fs, path::PathBuf, time::Duration};
 
-use shared::{Failure, FailureClass, config::Config};
+use shared::config::Config;
 
 use super::*;
-use crate::agent::Answer;
+use crate::agent::{Answer, Cause};
 
 fn fixtures() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/claude"))
@@ -21,9 +21,9 @@ fn replay(name: &str, code: i32, start: Start<'_>) -> (Vec<Event>, Verdict, u32)
     (events, verdict, unknown)
 }
 
-fn failure(name: &str) -> Failure {
+fn cause(name: &str) -> Cause {
     match replay(name, 1, Start::Fresh).1 {
-        Verdict::Failed(failure) => failure,
+        Verdict::Failed(trouble) => trouble.cause,
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -43,33 +43,48 @@ fn every_recorded_run_is_understood_line_by_line() {
 }
 
 #[test]
-fn failures_are_classified_by_typed_fields() {
-    let expected = [
-        ("api_error_500", FailureClass::Transient),
-        ("auth_failure_401", FailureClass::Configuration),
-        ("auth_failure_403", FailureClass::Configuration),
-        ("billing_400", FailureClass::Configuration),
-        ("connection_lost_mid_stream", FailureClass::Transient),
-        ("connection_reset", FailureClass::Transient),
-        ("error_max_budget", FailureClass::Task),
-        ("error_max_turns", FailureClass::Task),
-        ("no_credentials", FailureClass::Configuration),
-        ("overloaded_529", FailureClass::Transient),
-        ("rate_limit_429", FailureClass::UsageLimit),
-        ("resume_unknown", FailureClass::Transient),
-        ("sigint_during_bash", FailureClass::Transient),
-        ("sigterm_during_bash", FailureClass::Transient),
-        ("usage_limit_oauth_429", FailureClass::UsageLimit),
-    ];
-    for (name, class) in expected {
-        assert_eq!(failure(name).class, class, "{name}");
+fn failures_are_told_by_typed_fields() {
+    for (name, expected) in [
+        ("api_error_500", Cause::ServerError),
+        ("auth_failure_401", Cause::Authentication),
+        ("auth_failure_403", Cause::Authentication),
+        ("billing_400", Cause::Billing),
+        ("connection_lost_mid_stream", Cause::Connection),
+        ("connection_reset", Cause::Connection),
+        ("error_max_budget", Cause::MoneyExhausted),
+        ("error_max_turns", Cause::TurnsExhausted),
+        ("no_credentials", Cause::Authentication),
+        ("overloaded_529", Cause::Overloaded),
+        ("rate_limit_429", Cause::UsageLimit(None)),
+        ("resume_unknown", Cause::ServerError),
+        ("sigint_during_bash", Cause::Crashed),
+        ("sigterm_during_bash", Cause::Crashed),
+        ("usage_limit_oauth_429", Cause::UsageLimit(Some(Duration::from_secs(600)))),
+    ] {
+        assert_eq!(cause(name), expected, "{name}");
     }
 }
 
 #[test]
-fn a_usage_limit_tells_when_it_resets_and_a_rate_limit_need_not() {
-    assert_eq!(failure("usage_limit_oauth_429").retry_after, Some(Duration::from_secs(600)));
-    assert_eq!(failure("rate_limit_429").retry_after, None);
+fn what_no_recording_shows_is_told_by_the_documented_fields() {
+    let verdict = |result: &str| {
+        let mut reading = Reading::new(Start::Fresh);
+        reading.line(Pipe::Stdout, &Line { text: result.to_owned(), cut: false });
+        match reading.verdict(1) {
+            Verdict::Failed(trouble) => trouble.cause,
+            other => panic!("{result}: {other:?}"),
+        }
+    };
+    for (fields, expected) in [
+        (r#""is_error":true,"terminal_reason":"prompt_too_long""#, Cause::PromptTooLong),
+        (r#""is_error":false,"stop_reason":"refusal""#, Cause::Refusal),
+        (r#""is_error":true,"api_error_status":404"#, Cause::UnknownModel),
+        (r#""is_error":true,"api_error_status":413"#, Cause::InvalidRequest),
+        // Fields of another kind than ever before do not hide the rest.
+        (r#""is_error":true,"errors":null,"num_turns":"7","api_error_status":401"#, Cause::Authentication),
+    ] {
+        assert_eq!(verdict(&format!(r#"{{"type":"result","subtype":"success",{fields}}}"#)), expected);
+    }
 }
 
 #[test]
@@ -112,9 +127,25 @@ fn an_agent_that_quotes_a_limit_has_not_met_one() {
 fn complaints_without_any_json_are_a_matter_of_configuration() {
     let mut reading = Reading::new(Start::Fresh);
     reading.line(Pipe::Stderr, &Line { text: "error: unknown option '--x'".into(), cut: false });
-    let Verdict::Failed(failure) = reading.verdict(1) else { panic!("it did not start") };
-    assert_eq!(failure.class, FailureClass::Configuration);
-    assert!(failure.message.contains("--x"));
+    let Verdict::Failed(trouble) = reading.verdict(1) else { panic!("it did not start") };
+    assert_eq!(trouble.cause, Cause::NotStarted);
+    assert!(trouble.said.contains("--x"));
+}
+
+#[test]
+fn tools_and_instructions_of_the_configuration_are_passed_on() {
+    let mut config = Config::defaults().unwrap().agent;
+    config.allowed_tools = vec!["Bash(make *)".to_owned(), "Read".to_owned()];
+    config.disallowed_tools = vec!["WebFetch".to_owned()];
+    config.system_prompt = "Be brief.".to_owned();
+    config.retries_max = 1;
+    let call = call(&config, vec!["claude".into()], Start::Fresh, Path::new("/tmp"));
+    let argv: Vec<_> = call.argv.iter().map(|arg| arg.to_str().unwrap()).collect();
+    assert!(
+        argv.contains(&"--allowedTools=Bash(make *),Read") && argv.contains(&"--disallowedTools=WebFetch")
+    );
+    assert!(argv.windows(2).any(|pair| pair == ["--append-system-prompt", "Be brief."]));
+    assert!(call.env.contains(&("CLAUDE_CODE_MAX_RETRIES".to_owned(), "1".into())));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The parts of `--output-format stream-json` that matter here. Unknown fields are left alone.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 #[derive(Debug, Deserialize)]
@@ -36,6 +36,8 @@ pub(super) struct Assistant {
     pub message: AssistantMessage,
     /// On a line that the CLI itself made up: the class of the API's failure.
     pub error: Option<String>,
+    /// Beside it: what failed, where the API gave no answer.
+    pub api_error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,16 +103,31 @@ pub(super) struct RateLimit {
     pub kind: Option<String>,
 }
 
+/// The one line that must be understood: a field that changes its kind counts as left out.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ResultLine {
     pub subtype: String,
     pub is_error: bool,
+    #[serde(deserialize_with = "or_left_out")]
     pub result: Option<String>,
+    #[serde(deserialize_with = "or_left_out")]
     pub errors: Vec<String>,
+    #[serde(deserialize_with = "or_left_out")]
     pub num_turns: u32,
+    #[serde(deserialize_with = "or_left_out")]
     pub stop_reason: Option<String>,
+    #[serde(deserialize_with = "or_left_out")]
     pub terminal_reason: Option<String>,
+    #[serde(deserialize_with = "or_left_out")]
     pub api_error_status: Option<u16>,
+    #[serde(deserialize_with = "or_left_out")]
     pub total_cost_usd: f64,
+}
+
+fn or_left_out<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
