@@ -20,7 +20,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use testkit::messages_api::{MessagesApi, Turn};
+use testkit::model_api::{Dialect, ModelApi, Turn};
 
 use home::{Home, Running, eventually, git};
 
@@ -30,11 +30,11 @@ const KEY: &str = "dummy-key";
 struct User {
     home: Home,
     remote: PathBuf,
-    api: MessagesApi,
+    api: ModelApi,
 }
 
 impl User {
-    fn new(api: MessagesApi) -> Self {
+    fn new(api: ModelApi) -> Self {
         let home = Home::new();
         let remote = home.sample_remote();
         home.write("issue.md", "# duration knows no hours\n\n7200 should be said as 2 h 0 min 0 s.\n");
@@ -42,7 +42,7 @@ impl User {
             panic!("CLAUDE_CLUSTER_TEST_CLAUDE names no Claude Code; run scripts/test --real")
         });
         let config = format!(
-            "[agent]\ncommand = [\"{claude}\"]\n[sandbox]\nenv_pass = [\"CLAUDE_CODE_MAX_RETRIES\"]\n\
+            "[agent]\ncommand = [\"{claude}\"]\nretries_max = 1\n\
              [queue]\nlease_ms = 3000\nbeat_ms = 500\n"
         );
         home.write(".config/claude-cluster/config.toml", &config);
@@ -54,7 +54,6 @@ impl User {
             ["workflow", "--repo", "./durations.git", "--issue-file", "issue.md", "--task-id", "task"];
         let mut command = self.home.command(&arguments);
         command.env("ANTHROPIC_API_KEY", KEY).env("ANTHROPIC_BASE_URL", self.api.url());
-        command.env("CLAUDE_CODE_MAX_RETRIES", "1");
         command
     }
 
@@ -95,7 +94,7 @@ fn find(dir: &Path, name: &str) -> Option<PathBuf> {
 #[test]
 #[ignore = "needs the Claude Code CLI: scripts/test --real"]
 fn claude_code_edits_the_tests_pass_and_the_branch_is_pushed() {
-    let api = MessagesApi::start(|asked| {
+    let api = ModelApi::start(Dialect::Messages, |asked| {
         let directory = asked.tool_result().lines().next().unwrap_or_default().to_owned();
         match asked.number {
             1 => Turn::call("Read", json!({ "file_path": format!("{directory}/duration") })),
@@ -130,7 +129,8 @@ fn claude_code_edits_the_tests_pass_and_the_branch_is_pushed() {
 #[test]
 #[ignore = "needs the Claude Code CLI: scripts/test --real"]
 fn credentials_that_the_api_refuses_fail_the_task_with_what_to_do() {
-    let user = User::new(MessagesApi::start(|_| Turn::fail(401, "authentication_error")).unwrap());
+    let user =
+        User::new(ModelApi::start(Dialect::Messages, |_| Turn::fail(401, "authentication_error")).unwrap());
     let output = user.workflow().output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -146,7 +146,7 @@ fn credentials_that_the_api_refuses_fail_the_task_with_what_to_do() {
 #[test]
 #[ignore = "needs the Claude Code CLI: scripts/test --real"]
 fn an_api_that_fails_for_a_moment_has_the_task_tried_again_later() {
-    let user = User::new(MessagesApi::start(|_| Turn::fail(500, "api_error")).unwrap());
+    let user = User::new(ModelApi::start(Dialect::Messages, |_| Turn::fail(500, "api_error")).unwrap());
     let output = user.workflow().output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let record = user.record();
@@ -159,8 +159,11 @@ fn an_api_that_fails_for_a_moment_has_the_task_tried_again_later() {
     user.home.assert_no_process_is_left();
 }
 
-fn busy_api() -> MessagesApi {
-    MessagesApi::start(|_| Turn::bash("touch bash-runs; (setsid sleep 600 &); exec sleep 600")).unwrap()
+fn busy_api() -> ModelApi {
+    ModelApi::start(Dialect::Messages, |_| {
+        Turn::bash("touch bash-runs; (setsid sleep 600 &); exec sleep 600")
+    })
+    .unwrap()
 }
 
 #[test]

@@ -137,17 +137,25 @@ impl Agent {
         Ok(Self { config: config.clone(), program, files, version: None })
     }
 
-    /// `claude`, or the name of the program that stands in for an agent.
-    pub(crate) fn name(&self) -> String {
+    /// The name of the driver's CLI; `None` for a program of the user's own.
+    pub(crate) fn cli(&self) -> Option<&'static str> {
         match self.config.driver {
-            Driver::Claude => "claude".to_owned(),
-            Driver::Codex => "codex".to_owned(),
-            Driver::Gemini => "gemini".to_owned(),
-            Driver::Command => {
+            Driver::Claude => Some("claude"),
+            Driver::Codex => Some("codex"),
+            Driver::Gemini => Some("gemini"),
+            Driver::Command => None,
+        }
+    }
+
+    /// `claude`, or the name of the program that stands in for an agent.
+    fn name(&self) -> String {
+        self.cli().map_or_else(
+            || {
                 let name = self.program.path.file_name().unwrap_or_default();
                 format!("command {}", name.to_string_lossy())
-            }
-        }
+            },
+            str::to_owned,
+        )
     }
 
     pub(crate) fn files(&self) -> &[PathBuf] {

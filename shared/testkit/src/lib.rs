@@ -8,7 +8,7 @@ pub mod git_http;
 pub mod github;
 pub mod http_client;
 pub mod http_server;
-pub mod messages_api;
+pub mod model_api;
 pub mod queue_clock;
 pub mod redis_cluster;
 pub mod redis_sentinels;

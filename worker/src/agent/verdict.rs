@@ -75,12 +75,15 @@ impl Trouble {
         Self { said: change(&self.said), ..self }
     }
 
-    /// What follows, and what a person is told. `agent` is the name of the program.
-    pub(crate) fn into_failure(self, agent: &str) -> Failure {
+    /// What follows, and what a person is told. `cli` is the name of a program that everybody knows.
+    pub(crate) fn into_failure(self, cli: Option<&str>) -> Failure {
         let (class, what) = consequence(self.cause);
         let message = match cut(self.said.trim(), SAID_BYTES_MAX) {
             "" => what,
-            said => format!("{what} ({agent}: {said})"),
+            said => match cli {
+                Some(cli) => format!("{what} ({cli}: {said})"),
+                None => format!("{what} ({said})"),
+            },
         };
         let mut failure = Failure::new(class, message);
         if let Cause::UsageLimit(rest) = self.cause {
@@ -117,8 +120,8 @@ fn consequence(cause: Cause) -> (FailureClass, String) {
         Cause::Crashed => (Transient, "the agent ended before its result"),
         Cause::NotStarted => (
             Configuration,
-            "the agent did not start; check agent.command, agent.extra_args, sandbox.tool_paths and the installed \
-             version",
+            "the agent program cannot be run, or did not start; check agent.command, agent.extra_args, \
+             sandbox.tool_paths and the installed version",
         ),
         Cause::GaveUp(code) => return (Task, format!("the agent ended with code {code}")),
         Cause::OverTime => (
@@ -160,7 +163,7 @@ mod tests {
             (Cause::OverTime, Task),
             (Cause::Silent, Task),
         ] {
-            let failure = Trouble { cause, said: "its words".to_owned() }.into_failure("codex");
+            let failure = Trouble { cause, said: "its words".to_owned() }.into_failure(Some("codex"));
             assert_eq!(failure.class, class, "{cause:?}");
             assert!(failure.message.ends_with("(codex: its words)"), "{}", failure.message);
         }
@@ -169,7 +172,8 @@ mod tests {
     #[test]
     fn only_a_usage_limit_carries_a_time() {
         let rest = Some(Duration::from_secs(9));
-        let limit = Trouble { cause: Cause::UsageLimit(rest), said: String::new() }.into_failure("claude");
+        let limit =
+            Trouble { cause: Cause::UsageLimit(rest), said: String::new() }.into_failure(Some("claude"));
         assert_eq!((limit.retry_after, limit.message.as_str()), (rest, "the account met its usage limit"));
     }
 }

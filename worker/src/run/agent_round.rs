@@ -56,7 +56,7 @@ impl<'a> AgentRound<'a> {
             Verdict::Failed(trouble) => {
                 // Before the words are cut: half a secret is one, too.
                 let trouble = trouble.map_said(|said| reporter.redact(said));
-                Err(trouble.into_failure(&self.attempt.agent.name()))
+                Err(trouble.into_failure(self.attempt.agent.cli()))
             }
             Verdict::SessionUnknown => Err(Failure::transient("the agent does not know its own session")),
         }
