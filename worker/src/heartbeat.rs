@@ -187,11 +187,13 @@ mod tests {
             system: SystemInfo::default(),
             draining: false,
             suspended_until: None,
+            resting: std::collections::BTreeMap::new(),
             started_at: 0,
             beat_at: 0,
         };
         let queue = Queue::open(&config.redis, &config.queue).unwrap();
-        Heartbeat::new(queue, Arc::clone(ledger), info)
+        let accounts = Arc::new(Accounts::new(&Config::defaults().unwrap().agent));
+        Heartbeat::new(queue, Arc::clone(ledger), accounts, info)
     }
 
     #[test]
