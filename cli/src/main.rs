@@ -76,7 +76,7 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Up(command) => command.run(global).await,
         Command::Ingest(command) => command.run(global).await,
         Command::StartCoordinator(command) => command.run(global).await,
-        Command::Worker(command) => command.run(global).await,
+        Command::Worker(command) => Box::pin(command.run(global)).await,
         // A worker is much: it would not fit on the stack of a thread.
         Command::StartNode(command) => Box::pin(command.run(global)).await,
         Command::Workflow(command) => command.run(global).await,

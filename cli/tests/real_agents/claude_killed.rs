@@ -32,7 +32,7 @@ fn a_killed_worker_leaves_no_process_and_the_next_one_finishes_the_task() {
 fn claude_code_killed_alone_takes_its_tools_along_and_the_task_is_tried_again_later() {
     let user = busy_user();
     let at_work = AtWork::start(&user);
-    at_work.kill_named(&user, "claude", Signal::SIGKILL);
+    user.signal_named("claude", Signal::SIGKILL);
     eventually("no tool is left", || user.sleepers() == 0);
     eventually("the task waits for another try", || {
         matches!(at_work.record().status, Status::Delayed { .. })

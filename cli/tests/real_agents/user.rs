@@ -155,6 +155,15 @@ impl User {
         self.named("sleep").len()
     }
 
+    /// Sends a signal to every process of that name.
+    pub fn signal_named(&self, name: &str, signal: Signal) {
+        let pids = self.named(name);
+        assert!(!pids.is_empty(), "there is no {name}");
+        for pid in pids {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+
     fn named(&self, name: &str) -> Vec<i32> {
         let has_name =
             |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.trim() == name);
@@ -231,14 +240,6 @@ impl AtWork {
     /// Another process of the same worker.
     pub fn restart(&mut self, user: &User) {
         self.worker = start_worker(user, &self.redis);
-    }
-
-    pub fn kill_named(&self, user: &User, name: &str, signal: Signal) {
-        let pids = user.named(name);
-        assert!(!pids.is_empty(), "there is no {name}");
-        for pid in pids {
-            let _ = kill(Pid::from_raw(pid), signal);
-        }
     }
 
     pub fn cancel(&self, user: &User) {

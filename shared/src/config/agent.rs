@@ -98,9 +98,13 @@ pub(super) const SPECIALTY_KEYS: [&str; 13] = [
 
 impl AgentConfig {
     /// The agent for tasks of `specialty`: `[agent]` with what its section replaces.
+    #[must_use]
     pub fn for_specialty(&self, specialty: &Specialty) -> Self {
         let base = Self { specialty: BTreeMap::new(), ..self.clone() };
-        self.specialty.get(specialty.as_str()).map_or(base.clone(), |section| section.over(base))
+        match self.specialty.get(specialty.as_str()) {
+            Some(section) => section.over(base),
+            None => base,
+        }
     }
 }
 

@@ -285,11 +285,12 @@ fn events(events: &[Value]) -> String {
 }
 
 fn http(status: u16, content_type: &str, headers: &[(String, String)], body: &str) -> Vec<u8> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!(
-        "HTTP/1.1 {status} Scripted\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{headers}Connection: \
-         close\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body.as_bytes()].concat()
+    let mut lines = vec![
+        format!("HTTP/1.1 {status} Scripted"),
+        format!("Content-Type: {content_type}"),
+        format!("Content-Length: {}", body.len()),
+        "Connection: close".to_owned(),
+    ];
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    format!("{}\r\n\r\n{body}", lines.join("\r\n")).into_bytes()
 }

@@ -108,14 +108,11 @@ impl Reading {
             self.complaints.push(&line.text);
             return vec![Event::Notice(line.text.clone())];
         }
-        match serde_json::from_str(&line.text) {
-            Ok(message) => self.message(message).into_iter().collect(),
-            Err(_) => {
-                self.complaints.push(&line.text);
-                self.unknown += 1;
-                Vec::new()
-            }
-        }
+        let message = serde_json::from_str(&line.text).unwrap_or_else(|_| {
+            self.complaints.push(&line.text);
+            Message::Unknown
+        });
+        self.message(message).into_iter().collect()
     }
 
     fn message(&mut self, message: Message) -> Option<Event> {

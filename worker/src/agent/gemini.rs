@@ -116,14 +116,11 @@ impl Reading {
             self.complaints.push(&line.text);
             return vec![Event::Notice(line.text.clone())];
         }
-        match serde_json::from_str(&line.text) {
-            Ok(message) => self.message(message).into_iter().collect(),
-            Err(_) => {
-                self.complaints.push(&line.text);
-                self.unknown += 1;
-                Vec::new()
-            }
-        }
+        let message = serde_json::from_str(&line.text).unwrap_or_else(|_| {
+            self.complaints.push(&line.text);
+            Message::Unknown
+        });
+        self.message(message).into_iter().collect()
     }
 
     fn message(&mut self, message: Message) -> Option<Event> {
@@ -133,7 +130,7 @@ impl Reading {
                 let version = self.version.clone();
                 Some(Event::Started { agent: "gemini", session: session_id, model, version })
             }
-            Message::Message { role, content } => {
+            Message::Said { role, content } => {
                 if role != "assistant" {
                     return None;
                 }

@@ -11,7 +11,8 @@ pub(super) enum Message {
         #[serde(default)]
         model: String,
     },
-    Message {
+    #[serde(rename = "message")]
+    Said {
         role: String,
         #[serde(default)]
         content: String,
