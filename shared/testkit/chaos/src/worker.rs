@@ -320,6 +320,7 @@ fn info(post: &Post, slots: usize) -> WorkerInfo {
         workspace_root: String::new(),
         draining: false,
         suspended_until: None,
+        resting: std::collections::BTreeMap::new(),
         started_at: 0,
         beat_at: 0,
     }
