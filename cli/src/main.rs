@@ -76,8 +76,8 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Up(command) => command.run(global).await,
         Command::Ingest(command) => command.run(global).await,
         Command::StartCoordinator(command) => command.run(global).await,
-        Command::Worker(command) => Box::pin(command.run(global)).await,
         // A worker is much: it would not fit on the stack of a thread.
+        Command::Worker(command) => Box::pin(command.run(global)).await,
         Command::StartNode(command) => Box::pin(command.run(global)).await,
         Command::Workflow(command) => command.run(global).await,
         Command::CreateTask(command) => command.run(global).await,
