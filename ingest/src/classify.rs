@@ -20,7 +20,7 @@ use shared::{
 use self::{
     evidence::Evidence,
     label::Label,
-    lexicon::{Form, Lexicon, fold},
+    lexicon::{Form, Lexicon, apart, fold},
     terms::{Level, Terms},
 };
 
@@ -149,9 +149,9 @@ impl Classifier {
 
     /// Decides by labels first, then by the terms in title and body.
     pub fn classify(&self, title: &str, body: &str, labels: &[String]) -> Classified {
-        let title = fold(cut(title, TITLE_BYTES_MAX));
+        let title = fold(&apart(cut(title, TITLE_BYTES_MAX)));
         let body_bytes = body.len();
-        let body = fold(cut(body, BODY_BYTES_MAX));
+        let body = fold(&apart(cut(body, BODY_BYTES_MAX)));
         let labels: Vec<Label> =
             labels.iter().take(LABELS_MAX).map(|label| Label::new(cut(label, LABEL_BYTES_MAX))).collect();
         let mut evidence = Evidence::new(self);

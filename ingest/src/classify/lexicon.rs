@@ -60,6 +60,51 @@ fn is_unspaced(c: char) -> bool {
         | '\u{AC00}'..='\u{D7AF}' | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{3FFFF}')
 }
 
+/// `text` with its compound names taken apart, `UserServiceTest` into `User Service Test`, so that their words are
+/// found. Names in capitals and known spellings such as `GitHub` and `JavaScript` would only lose by it: a
+/// compound is what has three parts, or two of which the second is the name of something that is tested or shown.
+pub fn apart(text: &str) -> String {
+    let mut parted = String::with_capacity(text.len() + 16);
+    for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        parted.push_str(piece);
+        let starts: Vec<usize> = piece
+            .char_indices()
+            .zip(piece.chars().skip(1))
+            .filter(|((_, before), after)| before.is_ascii_lowercase() && after.is_ascii_uppercase())
+            .map(|((at, before), _)| at + before.len_utf8())
+            .collect();
+        let last =
+            starts.last().map(|at| piece[*at..].trim_end_matches(|c: char| !c.is_ascii_alphanumeric()));
+        let told = last.is_some_and(|last| PARTS.contains(&last));
+        if starts.len() >= 2 || told {
+            let mut from = 0;
+            parted.push(' ');
+            for at in starts.into_iter().chain([piece.len()]) {
+                parted.push_str(&piece[from..at]);
+                parted.push(' ');
+                from = at;
+            }
+        }
+    }
+    parted
+}
+
+/// Last parts of compound names that say what a thing is.
+const PARTS: [&str; 12] = [
+    "Test",
+    "Tests",
+    "Spec",
+    "Controller",
+    "Repository",
+    "Button",
+    "Dialog",
+    "Modal",
+    "View",
+    "Page",
+    "Component",
+    "Exception",
+];
+
 /// The words of folded text, each without its plural `s`. `c++` and `c#` are words.
 pub fn words(folded: &str) -> Vec<&str> {
     let mut words = Vec::new();
@@ -198,6 +243,20 @@ mod tests {
         assert_eq!(found(&["ui", "cd", "api"], "The guide: abcd, rapid build"), Vec::<String>::new());
         assert_eq!(found(&["ui", "api"], "UI/API, api-server, APIs"), ["ui x1", "api x3"]);
         assert_eq!(found(&["c++", "c#", "c"], "C++ and c# (issue c#12)"), ["c++ x1", "c# x1", "c x1"]);
+    }
+
+    #[test]
+    fn compound_names_are_taken_apart_and_known_spellings_are_not() {
+        assert_eq!(
+            apart("UserServiceTest fails").trim_end(),
+            "UserServiceTest  User Service Test  fails".trim_end()
+        );
+        assert_eq!(apart("GitHub and JavaScript on macOS"), "GitHub and JavaScript on macOS");
+        assert_eq!(
+            found(&["test", "button"], &apart("SubmitButton in LoginTest.java")),
+            ["button x1", "test x1"]
+        );
+        assert_eq!(apart("日本語API"), "日本語API");
     }
 
     #[test]
