@@ -5,10 +5,28 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agents::Agents, cancel::Cancel, classify::Classify, config_show::ConfigCommand, create_task::CreateTask,
-    github::GithubCommand, ingest::Ingest, join_command::JoinCommand, logs::Logs, run_task::RunTask,
-    setup::Setup, start_coordinator::StartCoordinator, start_node::StartNode, status::Status, up::Up,
-    worker::Worker, workflow::Workflow,
+    agents::Agents,
+    cancel::Cancel,
+    classify::Classify,
+    config_show::ConfigCommand,
+    create_task::CreateTask,
+    drain::{Drain, Undrain},
+    events::Events,
+    github::GithubCommand,
+    ingest::Ingest,
+    join_command::JoinCommand,
+    logs::Logs,
+    pause::{Pause, Resume},
+    run_task::RunTask,
+    setup::Setup,
+    start_coordinator::StartCoordinator,
+    start_node::StartNode,
+    status::Status,
+    tasks::Tasks,
+    up::Up,
+    wait::Wait,
+    worker::Worker,
+    workflow::Workflow,
 };
 /// GitHub issues become pull requests on the PCs that a team has to spare.
 #[derive(Debug, Parser)]
@@ -22,7 +40,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the task failed, 2 command line, 3 configuration, 4 a program is missing, 5 Redis, \
-6 no such task, 7 the task was cancelled, 8 wrong state, 9 GitHub, 70 internal error, 128+N ended by signal N.
+6 no such task, 7 the task was cancelled, 8 wrong state, 9 GitHub, 10 waited in vain, 70 internal error, 128+N ended by signal N.
 
 With no redis.url configured, a private redis-server of this user is joined, or started and ended with the command.";
 
@@ -84,6 +102,20 @@ pub enum Command {
     Logs(Logs),
     /// Cancel a task; a running one is killed.
     Cancel(Cancel),
+    /// List tasks, show one, run one again, move, change, release or delete it.
+    Tasks(Tasks),
+    /// Wait until a task has ended; the exit code tells how.
+    Wait(Wait),
+    /// Show every transition of every task.
+    Events(Events),
+    /// Let nobody claim tasks of a specialty.
+    Pause(Pause),
+    /// End a pause.
+    Resume(Resume),
+    /// Let a worker claim nothing more, wherever it runs.
+    Drain(Drain),
+    /// Let a drained worker claim again.
+    Undrain(Undrain),
     /// Check this machine and say how to mend what is missing.
     Setup(Setup),
     /// Print the line that makes another PC a worker of this cluster.

@@ -42,6 +42,9 @@ pub enum CommandError {
     TaskFailed(String),
     #[error("task was cancelled: {0}")]
     TaskCancelled(String),
+    /// Waited for as long as was asked.
+    #[error("{0}")]
+    TimedOut(String),
     #[error("cannot listen on {address}: {source}; choose another with --{flag} or {key}")]
     Listen { address: SocketAddr, flag: &'static str, key: &'static str, source: io::Error },
     /// Told to stop by a signal before the work was done.

@@ -28,6 +28,8 @@ pub enum ExitCode {
     WrongState,
     /// GitHub does not answer; later it may.
     GitHub,
+    /// Waited for as long as was asked.
+    TimedOut,
     /// The machine refused something, or there is a defect.
     Internal,
     /// Ended by this signal.
@@ -56,6 +58,7 @@ impl ExitCode {
             Self::Cancelled => 7,
             Self::WrongState => 8,
             Self::GitHub => 9,
+            Self::TimedOut => 10,
             Self::Internal => 70,
             Self::Part(code) => code,
             Self::Signal(signal) => BY_SIGNAL.saturating_add(u8::try_from(signal).unwrap_or(0)),
@@ -107,6 +110,7 @@ impl From<&CommandError> for ExitCode {
             CommandError::WrongState(_) => Self::WrongState,
             CommandError::TaskFailed(_) => Self::TaskFailed,
             CommandError::TaskCancelled(_) => Self::Cancelled,
+            CommandError::TimedOut(_) => Self::TimedOut,
             CommandError::Stopped { signal } => Self::Signal(*signal),
             CommandError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Signal(SIGPIPE),
             CommandError::Worker(WorkerError::Defect | WorkerError::Beat(_))

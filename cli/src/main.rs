@@ -17,6 +17,7 @@ mod program;
 mod render;
 mod session;
 mod signals;
+mod span;
 mod task_args;
 
 use std::{
@@ -86,6 +87,13 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Agents(command) => command.run(global).await,
         Command::Logs(command) => command.run(global).await,
         Command::Cancel(command) => command.run(global).await,
+        Command::Tasks(command) => command.run(global).await,
+        Command::Wait(command) => command.run(global).await,
+        Command::Events(command) => command.run(global).await,
+        Command::Pause(command) => command.run(global).await,
+        Command::Resume(command) => command.run(global).await,
+        Command::Drain(command) => command.run(global).await,
+        Command::Undrain(command) => command.run(global).await,
         Command::Setup(command) => command.run(global).await,
         Command::Classify(command) => command.run(global),
         Command::Github(command) => command.run(global).await,

@@ -14,6 +14,9 @@ const PAGE: usize = 1_000;
 /// Pages that are read at most: more than the queue keeps by default.
 const PAGES_MAX: usize = 20;
 
+/// Events that begin no phase.
+const ASIDE: [&str; 4] = ["cancelling", "changed", "moved", "deleted"];
+
 /// A phase, from the moment it was entered until the next event of the task.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PhaseTime {
@@ -38,7 +41,8 @@ pub async fn read(queue: &Queue, record: &TaskRecord) -> Result<Vec<PhaseTime>, 
         let Some(last) = events.last() else { break };
         cursor.clone_from(&last.cursor);
         let is_last_page = events.len() < PAGE;
-        own.extend(events.into_iter().filter(|event| event.task == record.id.as_str()).map(moment));
+        let own_events = events.into_iter().filter(|event| event.task == record.id.as_str());
+        own.extend(own_events.filter(|event| !ASIDE.contains(&event.event.as_str())).map(moment));
         if is_last_page {
             break;
         }

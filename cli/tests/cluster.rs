@@ -5,6 +5,8 @@
 //! process is left of it.
 #![cfg(test)]
 
+#[path = "cluster/control.rs"]
+mod control;
 #[path = "cluster/crash.rs"]
 mod crash;
 #[path = "cluster/forge.rs"]

@@ -1,4 +1,4 @@
-//! The HTTP API: what the cluster does, tasks in, tasks cancelled. `docs/api.md` shows every answer.
+//! The HTTP API: what the cluster does, tasks in, what becomes of them. `docs/api.md` shows every answer.
 //!
 //! A request passes, in this order: path and method, then (except for the three that tell nothing) host and
 //! origin, and token; then the size and form of its body. What it asks for is then one call on the queue.
@@ -6,6 +6,8 @@
 mod access;
 mod agents;
 mod cluster;
+mod control;
+mod follow;
 mod listing;
 mod new_task;
 mod refusal;
@@ -24,6 +26,8 @@ use shared::{
     queue::Queue,
     state_dir::StateDir,
 };
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use warp::{
     Buf, Filter, Reply,
@@ -41,7 +45,7 @@ pub use cluster::{ClusterStatus, cluster_status};
 use self::{
     access::Access,
     refusal::Refusal,
-    route::{Endpoint, Guard},
+    route::{Endpoint, Read, Write},
 };
 use crate::{
     body::{Bodies, is_json},
@@ -64,6 +68,9 @@ pub struct Api {
     config: Arc<Config>,
     classifier: Arc<Classifier>,
     queue: BoundedQueue,
+    /// Permits of event streams, and what ends them: they would never end by themselves.
+    streams: Arc<Semaphore>,
+    closing: CancellationToken,
 }
 
 /// An answer that is no refusal.
@@ -77,6 +84,7 @@ impl Api {
         queue: Queue,
         address: SocketAddr,
         state_dir: &StateDir,
+        closing: CancellationToken,
     ) -> Result<Self, SecretError> {
         let token = token(&config.api, state_dir)?;
         Ok(Self {
@@ -86,6 +94,8 @@ impl Api {
             classifier,
             // Of its own: however many requests wait here, webhooks find room.
             queue: BoundedQueue::new(queue),
+            streams: Arc::new(Semaphore::new(follow::STREAMS_MAX)),
+            closing,
         })
     }
 
@@ -120,30 +130,40 @@ impl Api {
             self.bodies.discard(body).await;
             return Err(refusal);
         }
-        if found.guard != Guard::Write {
-            return self.look(found.endpoint, found.id, &request.query).await;
-        }
+        let endpoint = match found.endpoint {
+            Endpoint::Read(endpoint) => return self.look(endpoint, found.id, request).await,
+            Endpoint::Write(endpoint) => endpoint,
+        };
         let body = self.bodies.read(&request.headers, body, |_| ()).await?;
         if !body.bytes().is_empty() && !is_json(&request.headers) {
             return Err(Refusal::NotJson);
         }
-        match found.endpoint {
-            Endpoint::NewTask => self.new_task(body.bytes()).await,
-            _ => self.cancel(found.id, body.bytes()).await,
+        let (id, body) = (found.id, body.bytes());
+        match endpoint {
+            Write::NewTask => self.new_task(body).await,
+            Write::Cancel => self.cancel(id, body).await,
+            Write::Retry => self.retry(id, body).await,
+            Write::Priority => self.set_priority(id, body).await,
+            Write::Pause => self.pause(id, body).await,
+            Write::Resume => self.resume(id, body).await,
+            Write::Drain => self.drain(id, body).await,
+            Write::Undrain => self.undrain(id, body).await,
         }
     }
 
-    async fn look(&self, endpoint: Endpoint, id: &str, query: &str) -> Answer {
+    async fn look(&self, endpoint: Read, id: &str, request: &Request) -> Answer {
         match endpoint {
-            Endpoint::Health => Ok(health::health()),
-            Endpoint::Ready => Ok(health::ready(self.queue.clone()).await),
-            Endpoint::OpenApi => Ok(written(OPENAPI)),
-            Endpoint::Status => self.status().await,
-            Endpoint::ClusterStatus => self.cluster_status().await,
-            Endpoint::QueueStatus => self.queue_status().await,
-            Endpoint::Agents => self.agents().await,
-            Endpoint::Task => self.task(id).await,
-            Endpoint::Tasks | Endpoint::NewTask | Endpoint::Cancel => self.tasks(query).await,
+            Read::Health => Ok(health::health()),
+            Read::Ready => Ok(health::ready(self.queue.clone()).await),
+            Read::OpenApi => Ok(written(OPENAPI)),
+            Read::Status => self.status().await,
+            Read::ClusterStatus => self.cluster_status().await,
+            Read::QueueStatus => self.queue_status().await,
+            Read::Agents => self.agents().await,
+            Read::Task => self.task(id).await,
+            Read::Tasks => self.tasks(&request.query).await,
+            Read::Logs => self.logs(id, &request.query).await,
+            Read::Events => self.events(&request.query, &request.headers).await,
         }
     }
 }

@@ -107,7 +107,7 @@ pub async fn run(
         None => None,
         Some(listener) => {
             let address = listener.local_addr().map_err(IngestError::Listener)?;
-            let api = Api::open(config, classifier, queue, address, state_dir)?;
+            let api = Api::open(config, classifier, queue, address, state_dir, shutdown.clone())?;
             info!(%address, "serving the HTTP API");
             Some((listener, Arc::new(api)))
         }

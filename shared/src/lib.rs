@@ -2,6 +2,9 @@
 //!
 //! The other crates depend on this one and never on each other: `cli -> {ingest, worker} -> shared`.
 //! Only [`queue`] speaks Redis; no other module and no other crate names a key or a command.
+//!
+//! As a library: [`queue`] has a tour and an example; a task is a [`TaskSpec`], what Redis knows of it a [`TaskRecord`]
+//! with its [`Status`], and [`lifecycle`] draws who moves it where.
 
 pub mod config;
 pub mod crash_point;

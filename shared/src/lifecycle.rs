@@ -13,7 +13,8 @@
 //!                         |   due              | retry (transient failure, attempts left)
 //!                         +------ delayed <----+
 //! ```
-//! `cancel` moves held, pending and delayed straight to cancelled. Every arrow is one Lua script in
+//! `cancel` moves held, pending and delayed straight to cancelled; a manual retry (`rerun`) moves failed and cancelled
+//! to pending, a forced release active to pending. Every arrow is one Lua script in
 //! `queue/lua` and one function in [`crate::queue`].
 
 use std::fmt;
@@ -56,6 +57,7 @@ pub enum Status {
         lease_expires_at: UnixMs,
         /// What the worker last said it does, such as `testing`.
         phase: String,
+        phase_since: UnixMs,
         cancel_requested: bool,
     },
     /// Waiting for its retry; left when due, or by a cancel.
@@ -127,6 +129,8 @@ pub struct TaskRecord {
     pub lost: u32,
     /// `None` until the first claim.
     pub last_run: Option<LastRun>,
+    /// The specialty that it is being moved to; nobody claims it on the way.
+    pub moving_to: Option<Specialty>,
     #[serde(flatten)]
     pub status: Status,
 }

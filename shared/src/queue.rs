@@ -4,8 +4,27 @@
 //! here and one script in `queue/lua`, which names its contract. Methods return [`QueueError`] when Redis
 //! cannot be reached or refuses; every transition may then be repeated as it is, because each recognises
 //! that it was already done.
+//!
+//! # A tour
+//!
+//! - **In:** [`Queue::enqueue`], once by its id however often it is offered; [`Queue::enqueue_issue`] for the one
+//!   active task of an issue; [`Queue::hold`] for a task that waits to be run by its id.
+//! - **Work:** [`Queue::claim`] hands out tasks with a [`Lease`]; [`Queue::renew`] keeps it and brings cancels back;
+//!   [`Queue::still_held`] is asked before anything is published; [`Queue::complete`], [`Queue::fail`],
+//!   [`Queue::retry`] and [`Queue::release`] end a run. Of all leases a task ever had, only the newest counts.
+//! - **Waiting:** [`Queue::wake_waiter`] wakes one worker for one task. Whoever works also calls [`Queue::sweep`] when
+//!   it is next due: that is how lost leases, retries and retention come about.
+//! - **People:** [`Queue::cancel`], [`Queue::rerun`], [`Queue::force_release`], [`Queue::move_priority`],
+//!   [`Queue::move_specialty`], [`Queue::change`], [`Queue::delete`], [`Queue::trim`], [`Queue::pause`],
+//!   [`Queue::drain_worker`].
+//! - **Looking:** [`Queue::task`], [`Queue::list`], [`Queue::counts`], [`Queue::why`], [`Queue::workers`],
+//!   [`Queue::events_after`], [`Queue::read_log`]; each costs a constant or one page.
+//!
+//! `examples/queue.rs` is all of it in a hundred lines:
+//! `cargo run -p shared --example queue -- redis://127.0.0.1:6379`.
 
 mod beat;
+mod change;
 mod claim;
 mod connection;
 mod control;
@@ -17,33 +36,41 @@ mod issue;
 mod keys;
 mod lease;
 mod log;
+mod moving;
 mod outbox;
+mod pause;
 mod record;
+mod rerun;
+mod retention;
 mod script;
 mod server_facts;
 mod settle;
 mod suspend;
 mod sweep;
 mod tls;
-mod wait_reason;
 mod wake;
+mod why;
 
 use std::sync::Arc;
 
 pub use beat::Beat;
+pub use change::Change;
 pub use claim::{Claim, ClaimHeld, Claimed, Holder};
-pub use control::{CancelAnswer, ReleaseHeldAnswer};
+pub use control::{Asked, CancelAnswer, ForceReleaseAnswer, ReleaseHeldAnswer};
 pub use enqueue::{Enqueued, IssueEnqueued};
 pub use error::QueueError;
 pub use events::Event;
 pub use inspect::{Counts, Depth, ListPage, Waiting};
 pub use lease::{Lease, Renewal};
 pub use log::{AgedLine, LogEntry};
+pub use pause::{DRAIN_LIFE, Stopped};
+pub use rerun::RerunAnswer;
+pub use retention::{Ended, Trim};
 pub use server_facts::ServerFacts;
 pub use settle::Settlement;
 pub use sweep::Swept;
-pub use wait_reason::WaitReason;
 pub use wake::{Waited, WakeHandle, WakeWaiter};
+pub use why::Why;
 
 use crate::config::{QueueConfig, RedisConfig};
 

@@ -11,16 +11,24 @@ mod acl;
 mod audit;
 #[path = "queue/beats.rs"]
 mod beats;
+#[path = "queue/control.rs"]
+mod control;
 #[path = "queue/depth.rs"]
 mod depth;
 #[path = "queue/issues.rs"]
 mod issues;
 #[path = "queue/lifecycle.rs"]
 mod lifecycle;
+#[path = "queue/limits.rs"]
+mod limits;
 #[path = "queue/loss.rs"]
 mod loss;
 #[path = "queue/outage.rs"]
 mod outage;
+#[path = "queue/pausing.rs"]
+mod pausing;
+#[path = "queue/reading.rs"]
+mod reading;
 #[path = "queue/repair.rs"]
 mod repair;
 #[path = "queue/scale.rs"]

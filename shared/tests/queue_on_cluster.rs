@@ -8,6 +8,8 @@ mod ground;
 mod beats;
 #[path = "queue/cluster.rs"]
 mod cluster;
+#[path = "queue/control.rs"]
+mod control;
 #[path = "queue/depth.rs"]
 mod depth;
 #[path = "queue/issues.rs"]
@@ -16,6 +18,8 @@ mod issues;
 mod lifecycle;
 #[path = "queue/loss.rs"]
 mod loss;
+#[path = "queue/pausing.rs"]
+mod pausing;
 #[path = "queue/repair.rs"]
 mod repair;
 #[expect(dead_code, reason = "what the suite on one server needs besides")]

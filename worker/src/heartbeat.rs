@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use shared::{
     config::QueueConfig,
-    queue::{Beat, Queue, QueueError, Renewal},
+    queue::{Beat, Queue, QueueError, Renewal, Stopped},
     retry::Backoff,
     worker_info::WorkerInfo,
 };
@@ -71,7 +71,7 @@ impl Heartbeat {
     async fn beat_on(&mut self, draining: &CancellationToken) -> HeartbeatEnd {
         let mut broken = 0;
         loop {
-            self.info.draining = draining.is_cancelled();
+            self.info.draining = draining.is_cancelled() || self.ledger.is_drained();
             let round = self.round().await;
             broken = match &round {
                 Round::Failed(error) if !error.is_passing() => broken + 1,
@@ -123,13 +123,30 @@ impl Heartbeat {
         }
         self.info.system = system::info(&self.info.workspace_root);
         match self.queue.beat(&self.info).await {
-            Ok(Beat::Ok { .. }) => {
+            Ok(Beat::Ok { drained, .. }) => {
+                // Before the contact: whoever waits for that to claim must not overlook it.
+                self.drain(drained.as_ref());
                 self.ledger.acknowledged(sent);
                 Round::Acknowledged
             }
             Ok(Beat::Taken { hostname, pid, .. }) => Round::Displaced { hostname, pid },
             Err(error) => Round::Failed(error),
         }
+    }
+
+    fn drain(&self, drained: Option<&Stopped>) {
+        match (self.ledger.is_drained(), drained) {
+            (false, Some(Stopped { by, reason, .. })) => {
+                tracing::warn!(
+                    by,
+                    reason,
+                    "this worker is drained: it claims nothing more until it is undrained"
+                );
+            }
+            (true, None) => tracing::info!("this worker is not drained any more"),
+            _ => {}
+        }
+        self.ledger.set_drained(drained.is_some());
     }
 
     fn reached(&mut self) -> Duration {

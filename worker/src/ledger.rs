@@ -17,6 +17,8 @@ pub struct Ledger {
     entries: Mutex<HashMap<TaskId, Entry>>,
     /// When the last acknowledged round of renewals and beats was sent; `None` before the first.
     contact: watch::Sender<Option<BootInstant>>,
+    /// Whether somebody asked that this worker claim nothing, as the last beat was told.
+    drained: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -27,7 +29,11 @@ struct Entry {
 
 impl Ledger {
     pub fn new() -> Self {
-        Self { entries: Mutex::default(), contact: watch::Sender::new(None) }
+        Self {
+            entries: Mutex::default(),
+            contact: watch::Sender::new(None),
+            drained: watch::Sender::new(false),
+        }
     }
 
     /// Enters a lease; the receiver tells its run when to stop. A run of the same task under an earlier fence,
@@ -105,6 +111,25 @@ impl Ledger {
                 return;
             }
             contact.await;
+        }
+    }
+
+    /// Notes what a beat was told.
+    pub fn set_drained(&self, drained: bool) {
+        self.drained.send_replace(drained);
+    }
+
+    pub fn is_drained(&self) -> bool {
+        *self.drained.borrow()
+    }
+
+    /// Returns when this worker may claim.
+    pub fn undrained(&self) -> impl Future<Output = ()> + use<> {
+        let mut drained = self.drained.subscribe();
+        async move {
+            if drained.wait_for(|drained| !drained).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

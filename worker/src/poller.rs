@@ -85,6 +85,16 @@ impl Poller {
             if !self.in_contact().await {
                 break;
             }
+            if self.context.ledger.is_drained() {
+                // The marker is for somebody else, then.
+                if let Some(specialty) = woken.take() {
+                    let _ = self.context.queue.rearm(&specialty).await;
+                }
+                if !self.undrained(&mut runs).await {
+                    break;
+                }
+                polled_at = None;
+            }
             let rested = self.resting.values().any(|until| *until <= Instant::now());
             let due = rested || !self.unsure.is_empty() || polled_at.is_none_or(|at| at.elapsed() >= POLL);
             if woken.is_some() || due {
@@ -156,6 +166,19 @@ impl Poller {
     async fn in_contact(&self) -> bool {
         let lease = Duration::from_millis(self.context.queue.settings().lease_ms);
         self.drain.run_until_cancelled(self.context.ledger.in_contact(lease)).await.is_some()
+    }
+
+    /// Waits until this worker may claim again; observes runs that end meanwhile. `false` when it is to drain for good.
+    async fn undrained(&self, runs: &mut JoinSet<()>) -> bool {
+        let undrained = self.context.ledger.undrained();
+        tokio::pin!(undrained);
+        loop {
+            tokio::select! {
+                () = &mut undrained => return true,
+                Some(ended) = runs.join_next() => observe(ended),
+                () = self.drain.cancelled() => return false,
+            }
+        }
     }
 
     async fn pause(&self, pause: Duration) -> bool {

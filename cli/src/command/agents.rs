@@ -2,7 +2,12 @@
 
 use clap::Args;
 use ingest::classify::Classifier;
-use shared::{Specialty, lifecycle::UnixMs, worker_info::WorkerState};
+use shared::{
+    Specialty,
+    lifecycle::UnixMs,
+    queue::{QueueError, Stopped},
+    worker_info::WorkerState,
+};
 
 use crate::{
     args::Global,
@@ -23,17 +28,29 @@ impl Agents {
     pub async fn run(self, global: &Global) -> Result<(), CommandError> {
         let session = Session::start(global, Vec::new(), Log::OneShot)?;
         let connection = session.connect(Need::Read)?;
-        let workers = connection.queue.workers().await;
+        let read =
+            async { Ok((connection.queue.workers().await?, connection.queue.drained_workers().await?)) };
+        let read: Result<_, QueueError> = read.await;
         connection.close();
-        let workers = workers?;
+        let (workers, drained) = read?;
         if self.json {
             return render::json(&workers);
         }
         let known = Classifier::load(&session.config().classify)?;
         let names: Vec<&str> = known.specialties().iter().map(Specialty::as_str).collect();
         render::line(format!("specialties: {}", names.join(", ")))?;
-        print_table(&workers)
+        print_table(&workers)?;
+        for (node, stopped) in &drained {
+            render::line(told(node, stopped))?;
+        }
+        Ok(())
     }
+}
+
+/// Who drained a worker, which may be offline, and why.
+fn told(node: &str, stopped: &Stopped) -> String {
+    let why = if stopped.reason.is_empty() { String::new() } else { format!(": {}", stopped.reason) };
+    format!("{node} was drained by {} {}{why}", stopped.by, render::ago(stopped.at, clock::now()))
 }
 
 /// A line for each worker.

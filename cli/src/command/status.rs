@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::{
     Specialty, TaskId, TaskRecord,
     lifecycle::{Status as TaskStatus, UnixMs},
-    queue::{Counts, Queue, WaitReason},
+    queue::{Counts, Queue},
     worker_info::WorkerState,
 };
 
@@ -46,7 +46,15 @@ struct Line {
     /// Online workers that take its tasks.
     workers: usize,
     /// Why what waits does not run, where that is known.
-    waits: Option<WaitReason>,
+    waits: Option<String>,
+}
+
+/// A task and the line that says why it is where it is.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    record: TaskRecord,
+    why: Option<String>,
 }
 
 impl Status {
@@ -59,27 +67,12 @@ impl Status {
         }
         let connection = session.connect(Need::Read)?;
         let result = match &self.task_id {
-            Some(id) => self.one(&connection.queue, id).await,
+            Some(id) => show(&connection.queue, id, self.json).await,
             None if self.show_cluster => self.cluster(&connection.queue).await,
             None => self.all(&connection.queue).await,
         };
         connection.close();
         result
-    }
-
-    async fn one(&self, queue: &Queue, id: &TaskId) -> Result<(), CommandError> {
-        let record = queue.task(id).await?.ok_or_else(|| CommandError::NoSuchTask(id.clone()))?;
-        if self.json {
-            return render::json(&record);
-        }
-        let waits = match &record.status {
-            TaskStatus::Pending => waiting_reason(queue, &record.specialty).await?,
-            _ => None,
-        };
-        let mut lines = describe(&record, clock::now());
-        lines.extend(waits.map(|reason| ("waits because", reason.to_string())));
-        lines.extend(phase_line(&phase_times::read(queue, &record).await?));
-        print_lines(lines)
     }
 
     async fn cluster(&self, queue: &Queue) -> Result<(), CommandError> {
@@ -97,7 +90,8 @@ impl Status {
         for specialty in queue.specialties().await? {
             let counts = queue.counts(&specialty).await?;
             let online = workers.iter().filter(|worker| worker.takes(&specialty)).count();
-            let waits = counts.waits_because(&specialty, &workers);
+            let why = queue.why_specialty(&specialty, counts.pending, &workers).await?;
+            let waits = why.map(|why| why.to_string());
             lines.push(Line { specialty, counts, workers: online, waits });
         }
         if self.json {
@@ -124,7 +118,7 @@ impl Status {
         rows.extend(lines.iter().map(Line::row));
         render::table(&rows)?;
         for line in &lines {
-            if let Some(reason) = line.waits {
+            if let Some(reason) = &line.waits {
                 render::line(format!(
                     "{}: {} pending because {reason}",
                     line.specialty, line.counts.pending
@@ -145,14 +139,19 @@ impl Line {
     }
 }
 
-/// Why a pending task of `specialty` does not run.
-pub async fn waiting_reason(
-    queue: &Queue,
-    specialty: &Specialty,
-) -> Result<Option<WaitReason>, CommandError> {
-    let counts = queue.counts(specialty).await?;
-    let workers = queue.workers().await?;
-    Ok(counts.waits_because(specialty, &workers))
+/// Prints all about one task.
+pub async fn show(queue: &Queue, id: &TaskId, json: bool) -> Result<(), CommandError> {
+    let record = queue.task(id).await?.ok_or_else(|| CommandError::NoSuchTask(id.clone()))?;
+    let why = queue.why(&record).await?.map(|why| why.to_string());
+    if json {
+        return render::json(&Shown { record, why });
+    }
+    let mut lines = describe(&record, clock::now());
+    lines.extend(
+        why.map(|why| (if record.status == TaskStatus::Pending { "waits because" } else { "why" }, why)),
+    );
+    lines.extend(phase_line(&phase_times::read(queue, &record).await?));
+    print_lines(lines)
 }
 
 /// Prints lines of name and value.

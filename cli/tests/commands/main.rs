@@ -4,6 +4,7 @@
 
 mod classifying;
 mod configuration;
+mod controlling;
 mod home;
 mod joining;
 mod names;

@@ -7,7 +7,7 @@ use shared::{
 };
 use warp::http::StatusCode;
 
-use super::{Answer, Api, json, timestamp::Timestamp};
+use super::{Answer, Api, control::StoppedView, json, timestamp::Timestamp};
 
 #[derive(Serialize)]
 struct Agents {
@@ -31,6 +31,8 @@ struct AgentView {
     port: Option<u16>,
     running: Vec<TaskId>,
     draining: bool,
+    /// Who drained it, also when it is offline.
+    drained: Option<StoppedView>,
     suspended_until: Option<Timestamp>,
     agent: Option<String>,
     sandbox: Option<String>,
@@ -56,6 +58,7 @@ impl From<WorkerState> for AgentView {
                 port: None,
                 running: Vec::new(),
                 draining: false,
+                drained: None,
                 suspended_until: None,
                 agent: None,
                 sandbox: None,
@@ -81,6 +84,7 @@ fn online(info: WorkerInfo) -> AgentView {
         port: info.port,
         running: info.running,
         draining: info.draining,
+        drained: None,
         suspended_until: info.suspended_until.map(Timestamp),
         agent: Some(info.agent),
         sandbox: Some(info.sandbox),
@@ -91,8 +95,15 @@ fn online(info: WorkerInfo) -> AgentView {
 
 impl Api {
     pub(super) async fn agents(&self) -> Answer {
-        let workers = self.queue.look(|queue| async move { queue.workers().await }).await?;
-        let agents = workers.into_iter().map(AgentView::from).collect();
+        let read = self
+            .queue
+            .look(|queue| async move { Ok((queue.workers().await?, queue.drained_workers().await?)) });
+        let (workers, mut drained) = read.await?;
+        let view = |worker: WorkerState| {
+            let stopped = drained.remove(worker.id());
+            AgentView { drained: stopped.map(StoppedView::from), ..worker.into() }
+        };
+        let agents = workers.into_iter().map(view).collect();
         Ok(json(StatusCode::OK, &Agents { agents }))
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::{
     Specialty,
-    queue::{Counts, Depth, Queue, QueueError, WaitReason, Waiting},
+    queue::{Counts, Depth, Queue, QueueError, Waiting, Why},
     worker_info::WorkerState,
 };
 use warp::http::StatusCode;
@@ -57,7 +57,7 @@ struct SpecialtyCounts {
     #[serde(flatten)]
     counts: Counts,
     nodes_online: usize,
-    waits_because: Option<WaitReason>,
+    waits_because: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ struct SpecialtyQueue {
     delayed: u64,
     held: u64,
     oldest_waiting_since: Option<Timestamp>,
-    waits_because: Option<WaitReason>,
+    waits_because: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -108,7 +108,13 @@ struct Seen {
     specialty: Specialty,
     counts: Counts,
     nodes_online: usize,
-    waits_because: Option<WaitReason>,
+    why: Option<Why>,
+}
+
+impl Seen {
+    fn waits_because(&self) -> Option<String> {
+        self.why.as_ref().map(ToString::to_string)
+    }
 }
 
 struct Overview {
@@ -123,8 +129,8 @@ impl Overview {
         for specialty in queue.specialties().await? {
             let counts = queue.counts(&specialty).await?;
             let nodes_online = workers.iter().filter(|worker| worker.takes(&specialty)).count();
-            let waits_because = counts.waits_because(&specialty, &workers);
-            specialties.push(Seen { specialty, counts, nodes_online, waits_because });
+            let why = queue.why_specialty(&specialty, counts.pending, &workers).await?;
+            specialties.push(Seen { specialty, counts, nodes_online, why });
         }
         Ok(Self { workers, specialties })
     }
@@ -152,10 +158,10 @@ impl Overview {
 
     /// Where more waits than workers that are merely busy explain.
     fn attention(&self) -> Vec<String> {
-        self.specialties
-            .iter()
+        let stuck = self.specialties.iter().filter(|seen| !matches!(seen.why, Some(Why::Busy { .. })));
+        stuck
             .filter_map(|seen| {
-                let reason = seen.waits_because.filter(|reason| *reason != WaitReason::Busy)?;
+                let reason = seen.waits_because()?;
                 Some(format!("{}: {} pending because {reason}", seen.specialty, seen.counts.pending))
             })
             .collect()
@@ -237,7 +243,7 @@ pub async fn cluster_status(queue: &Queue) -> Result<ClusterStatus, QueueError> 
     let overview = Overview::read(queue).await?;
     let (nodes, tasks) = (overview.nodes(), overview.tasks());
     let of_specialty = |seen: Seen| SpecialtyCounts {
-        waits_because: seen.waits_because,
+        waits_because: seen.waits_because(),
         specialty: seen.specialty,
         counts: seen.counts,
         nodes_online: seen.nodes_online,
@@ -262,6 +268,6 @@ fn of_queue(seen: &Seen, waiting: Waiting) -> SpecialtyQueue {
         delayed: seen.counts.delayed,
         held: seen.counts.held,
         oldest_waiting_since: depths.iter().filter_map(|depth| depth.oldest_at).min().map(Timestamp),
-        waits_because: seen.waits_because,
+        waits_because: seen.waits_because(),
     }
 }

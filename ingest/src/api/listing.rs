@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use shared::{
-    Priority, Specialty, Status, TaskRecord,
+    Priority, Specialty, Status, TaskId, TaskRecord,
     queue::{Queue, QueueError},
     worker_info::WorkerState,
 };
@@ -86,7 +86,7 @@ pub struct Cursor {
 impl Cursor {
     /// As text that needs no escaping in a URL.
     pub fn text(self) -> String {
-        let place = self.place.unwrap_or_default().replace(' ', "_");
+        let place = self.place.unwrap_or_default().replacen(' ', "_", 1);
         format!("{}.{}.{place}", self.status, self.specialty)
     }
 
@@ -102,10 +102,10 @@ impl Cursor {
                 let (ms, sequence) = entry.split_once('-')?;
                 priority.parse::<Priority>().is_ok() && is_number(ms) && is_number(sequence)
             }
-            ("pending", None) | (_, Some(_)) => false,
-            (_, None) => place.len() < 10 && is_number(place),
+            (_, None) => false,
+            (_, Some((score, id))) => is_number(score) && id.parse::<TaskId>().is_ok(),
         };
-        let place = Some(place.replace('_', " ")).filter(|place| !place.is_empty());
+        let place = Some(place.replacen('_', " ", 1)).filter(|place| !place.is_empty());
         fits.then_some(Self { status, specialty: specialty.parse().ok()?, place })
     }
 }
@@ -174,7 +174,9 @@ mod tests {
 
     #[test]
     fn cursors_survive_a_url_and_what_is_none_is_refused() {
-        for text in ["pending.backend.high_1700000000000-0", "active.general.50", "held.my-own."] {
+        for text in
+            ["pending.backend.high_1700000000000-0", "active.general.1700000000000_a_b.c-1", "held.my-own."]
+        {
             assert_eq!(Cursor::parse(text).unwrap().text(), text);
         }
         for bad in [
@@ -189,8 +191,11 @@ mod tests {
             "pending.backend.high_1-x",
             "pending.backend.high_99999999999999999999-0",
             "active.backend.-1",
-            "active.backend.1_0-0",
-            "active.backend.99999999999",
+            "active.backend.50",
+            "active.backend.x_a",
+            "active.backend.1_",
+            "active.backend.1_a b",
+            "active.backend.99999999999999999999_a",
         ] {
             assert!(Cursor::parse(bad).is_none(), "{bad}");
         }

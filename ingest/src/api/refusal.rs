@@ -48,6 +48,12 @@ pub enum Refusal {
     IssueTaken { issue: String, task: TaskId },
     #[error("the task is {0} and cannot be cancelled any more")]
     Settled(&'static str),
+    #[error("the task is {status} and cannot be {what}")]
+    WrongState { status: &'static str, what: &'static str },
+    #[error("what the task was to do is not kept any more")]
+    NoSpec,
+    #[error("there is no {what} '{name}'")]
+    NoSuch { what: &'static str, name: String },
     #[error("the queue does not answer now: {0}")]
     QueueDown(Unavailable),
     /// A defect, or keys that were changed by hand.
@@ -69,7 +75,7 @@ impl From<Unavailable> for Refusal {
 impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchPath | Self::NoSuchTask(_) => StatusCode::NOT_FOUND,
+            Self::NoSuchPath | Self::NoSuchTask(_) | Self::NoSuch { .. } => StatusCode::NOT_FOUND,
             Self::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoHost | Self::Malformed(_) | Self::BadQuery(_) => StatusCode::BAD_REQUEST,
             Self::OtherHost(_) => StatusCode::MISDIRECTED_REQUEST,
@@ -78,7 +84,9 @@ impl Refusal {
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(error) => error.status(),
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::IssueTaken { .. } | Self::Settled(_) => StatusCode::CONFLICT,
+            Self::IssueTaken { .. } | Self::Settled(_) | Self::WrongState { .. } | Self::NoSpec => {
+                StatusCode::CONFLICT
+            }
             Self::QueueDown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -101,6 +109,9 @@ impl Refusal {
             Self::NoSuchTask(_) => "no-such-task",
             Self::IssueTaken { .. } => "issue-taken",
             Self::Settled(_) => "settled",
+            Self::WrongState { .. } => "wrong-state",
+            Self::NoSpec => "no-specification",
+            Self::NoSuch { .. } => "no-such-name",
             Self::QueueDown(_) => "queue-down",
             Self::Defect(_) => "defect",
         }

@@ -7,6 +7,13 @@ use super::refusal::Refusal;
 /// What answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    Read(Read),
+    Write(Write),
+}
+
+/// What only looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
     Health,
     Ready,
     OpenApi,
@@ -15,9 +22,22 @@ pub enum Endpoint {
     QueueStatus,
     Agents,
     Tasks,
-    NewTask,
     Task,
+    Logs,
+    Events,
+}
+
+/// What changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    NewTask,
     Cancel,
+    Retry,
+    Priority,
+    Pause,
+    Resume,
+    Drain,
+    Undrain,
 }
 
 /// What a request needs.
@@ -39,26 +59,34 @@ struct Route {
     guard: Guard,
 }
 
-const fn get(template: &'static str, guard: Guard, endpoint: Endpoint) -> Route {
-    Route { method: "GET", template, endpoint, guard }
+const fn get(template: &'static str, guard: Guard, endpoint: Read) -> Route {
+    Route { method: "GET", template, endpoint: Endpoint::Read(endpoint), guard }
 }
 
-const fn post(template: &'static str, endpoint: Endpoint) -> Route {
-    Route { method: "POST", template, endpoint, guard: Guard::Write }
+const fn post(template: &'static str, endpoint: Write) -> Route {
+    Route { method: "POST", template, endpoint: Endpoint::Write(endpoint), guard: Guard::Write }
 }
 
-const ROUTES: [Route; 11] = [
-    get("/health", Guard::Open, Endpoint::Health),
-    get("/ready", Guard::Open, Endpoint::Ready),
-    get("/openapi.json", Guard::Open, Endpoint::OpenApi),
-    get("/status", Guard::Read, Endpoint::Status),
-    get("/api/cluster/status", Guard::Read, Endpoint::ClusterStatus),
-    get("/api/queue/status", Guard::Read, Endpoint::QueueStatus),
-    get("/api/agents", Guard::Read, Endpoint::Agents),
-    get("/api/tasks", Guard::Read, Endpoint::Tasks),
-    post("/api/tasks", Endpoint::NewTask),
-    get("/api/tasks/{id}", Guard::Read, Endpoint::Task),
-    post("/api/tasks/{id}/cancel", Endpoint::Cancel),
+const ROUTES: [Route; 19] = [
+    get("/health", Guard::Open, Read::Health),
+    get("/ready", Guard::Open, Read::Ready),
+    get("/openapi.json", Guard::Open, Read::OpenApi),
+    get("/status", Guard::Read, Read::Status),
+    get("/api/cluster/status", Guard::Read, Read::ClusterStatus),
+    get("/api/queue/status", Guard::Read, Read::QueueStatus),
+    get("/api/agents", Guard::Read, Read::Agents),
+    get("/api/tasks", Guard::Read, Read::Tasks),
+    post("/api/tasks", Write::NewTask),
+    get("/api/tasks/{id}", Guard::Read, Read::Task),
+    get("/api/tasks/{id}/logs", Guard::Read, Read::Logs),
+    post("/api/tasks/{id}/cancel", Write::Cancel),
+    post("/api/tasks/{id}/retry", Write::Retry),
+    post("/api/tasks/{id}/priority", Write::Priority),
+    get("/api/events", Guard::Read, Read::Events),
+    post("/api/specialties/{id}/pause", Write::Pause),
+    post("/api/specialties/{id}/resume", Write::Resume),
+    post("/api/agents/{id}/drain", Write::Drain),
+    post("/api/agents/{id}/undrain", Write::Undrain),
 ];
 
 /// Where a request goes.
@@ -106,8 +134,8 @@ mod tests {
     #[test]
     fn paths_are_found_and_tell_what_they_take() {
         let found = find(&Method::POST, "/api/tasks/a-1/cancel").unwrap();
-        assert_eq!((found.endpoint, found.id), (Endpoint::Cancel, "a-1"));
-        assert_eq!(find(&Method::HEAD, "/health").unwrap().endpoint, Endpoint::Health);
+        assert_eq!((found.endpoint, found.id), (Endpoint::Write(Write::Cancel), "a-1"));
+        assert_eq!(find(&Method::HEAD, "/health").unwrap().endpoint, Endpoint::Read(Read::Health));
         for unknown in ["/", "", "/api/tasks/", "/api/tasks//cancel", "/api/tasks/a/b", "/Health", "/health/"]
         {
             assert!(matches!(find(&Method::GET, unknown), Err(Refusal::NoSuchPath)), "{unknown}");

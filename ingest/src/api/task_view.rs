@@ -4,7 +4,7 @@ use serde::Serialize;
 use shared::{
     FailureClass, Priority, RepositoryName, Specialty, Status, TaskId, TaskRecord, TaskSpec,
     lifecycle::{LastRun, Settled, UnixMs, workspace_name},
-    queue::{Queue, QueueError, WaitReason},
+    queue::{Queue, QueueError},
 };
 
 use super::timestamp::Timestamp;
@@ -37,7 +37,9 @@ pub struct TaskView {
     phase: Option<String>,
     cancel_requested: bool,
     retry_at: Option<Timestamp>,
-    waits_because: Option<WaitReason>,
+    waits_because: Option<String>,
+    /// Why the task is where it is, also when it runs.
+    why: Option<String>,
     runs: u32,
     attempts: u32,
     lost_workers: u32,
@@ -83,6 +85,7 @@ impl TaskView {
             cancel_requested: false,
             retry_at: None,
             waits_because: None,
+            why: None,
             runs: record.runs,
             attempts: record.attempts,
             lost_workers: record.lost,
@@ -137,12 +140,10 @@ impl TaskView {
             Status::Active { worker, .. } => queue.worker(worker).await?,
             _ => None,
         };
-        let waits_because = match &record.status {
-            Status::Pending => waits_because(queue, &record.specialty).await?,
-            _ => None,
-        };
+        let why = queue.why(&record).await?.map(|why| why.to_string());
         let mut view = Self::of(record, worker.as_ref().map(|worker| worker.workspace_root.as_str()));
-        view.waits_because = waits_because;
+        view.waits_because = why.clone().filter(|_| view.status == "pending");
+        view.why = why;
         view.specify(spec);
         Ok(view)
     }
@@ -174,10 +175,4 @@ fn assigned(status: &Status, last_run: Option<LastRun>) -> Option<LastRun> {
         | Status::Failed { .. }
         | Status::Cancelled { .. } => last_run,
     }
-}
-
-async fn waits_because(queue: &Queue, specialty: &Specialty) -> Result<Option<WaitReason>, QueueError> {
-    let counts = queue.counts(specialty).await?;
-    let workers = queue.workers().await?;
-    Ok(counts.waits_because(specialty, &workers))
 }

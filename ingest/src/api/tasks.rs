@@ -184,7 +184,7 @@ async fn cancel(queue: &Queue, id: &TaskId, by: &str) -> Result<Cancel, QueueErr
 }
 
 /// A task that was there a moment ago. It is gone when Redis was flushed in between.
-async fn must_exist(queue: &Queue, id: &TaskId) -> Result<TaskView, QueueError> {
+pub(super) async fn must_exist(queue: &Queue, id: &TaskId) -> Result<TaskView, QueueError> {
     TaskView::read(queue, id).await?.ok_or_else(|| QueueError::Unexpected {
         operation: "a task's record",
         detail: format!("task {id} has vanished"),
@@ -192,7 +192,7 @@ async fn must_exist(queue: &Queue, id: &TaskId) -> Result<TaskView, QueueError> 
 }
 
 /// What is no id names no task.
-fn known_id(id: &str) -> Result<TaskId, Refusal> {
+pub(super) fn known_id(id: &str) -> Result<TaskId, Refusal> {
     id.parse().map_err(|_| Refusal::NoSuchTask(short(id)))
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod call;
+mod controlling;
 mod errors;
 mod outages;
 mod seeds;

@@ -5,8 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use redis::Value;
 
 use super::{
-    Queue, QueueError,
+    Queue, QueueError, Stopped,
     inspect::{first_word, number, text},
+    pause,
 };
 use crate::{
     lifecycle::UnixMs,
@@ -19,8 +20,8 @@ const BEATS_MISSED_MAX: u64 = 3;
 /// The answer to a beat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Beat {
-    /// Taken, at this time of Redis' clock.
-    Ok { at: UnixMs },
+    /// Taken, at this time of Redis' clock. `drained`: nothing is to be claimed, as somebody asked.
+    Ok { at: UnixMs, drained: Option<Stopped> },
     /// Another incarnation of this node beats; its beat ends after `left` unless it goes on.
     Taken { left: Duration, hostname: String, pid: String },
 }
@@ -63,9 +64,10 @@ impl Queue {
             return Ok(Beat::Taken { left, hostname: at(2), pid: at(3) });
         }
         // With every beat, so that a Redis that was flushed knows its workers again.
-        self.inner.scripts.roll.call::<u8>(connections, &self.keys().workers(), &[&info.id]).await?;
+        let roll_keys = [&*self.keys().workers(), &self.keys().drained()];
+        let drain: String = self.inner.scripts.roll.call_on(connections, &roll_keys, &[&info.id]).await?;
         self.register_specialties(&info.specialties).await?;
-        Ok(Beat::Ok { at: answer.get(1).map_or(0, number) })
+        Ok(Beat::Ok { at: answer.get(1).map_or(0, number), drained: pause::drained(&drain) })
     }
 
     /// Removes this incarnation's beat: a worker takes its leave.

@@ -10,7 +10,7 @@ use crate::{Specialty, Status, TaskId, TaskSpec, crash_point::CrashPoint};
 
 /// How long an issue's key lasts that names a task not yet enqueued. An ingester that dies in between
 /// leaves the issue free again after this.
-const ISSUE_PROVISIONAL_MS: u64 = 60_000;
+pub(super) const ISSUE_PROVISIONAL_MS: u64 = 60_000;
 
 /// How long such a key is taken to mean that its ingester is just about to enqueue. Deliveries for one
 /// issue come in bunches: opened, and labelled in the same second.
@@ -44,8 +44,8 @@ pub enum IssueEnqueued {
 }
 
 /// What an issue's key names.
-struct Named {
-    task: TaskId,
+pub(super) struct Named {
+    pub task: TaskId,
     /// Life of a provisional key; `None` of a lasting one.
     left_ms: Option<u64>,
 }
@@ -116,13 +116,16 @@ impl Queue {
     /// by a worker before it prepares anything.
     pub async fn owns_issue(&self, spec: &TaskSpec) -> Result<Option<TaskId>, QueueError> {
         let Some(number) = spec.issue else { return Ok(None) };
-        let key = self.keys().issue(&spec.repository, number);
+        self.own_issue(&self.keys().issue(&spec.repository, number), &spec.id).await
+    }
+
+    /// Makes the issue's key name `id`, unless it names another living task.
+    pub(super) async fn own_issue(&self, key: &str, id: &TaskId) -> Result<Option<TaskId>, QueueError> {
         let mut expected = None;
         loop {
-            let Some(Named { task: other, .. }) =
-                self.issue_take(&key, &spec.id, expected.as_ref(), 0).await?
+            let Some(Named { task: other, .. }) = self.issue_take(key, id, expected.as_ref(), 0).await?
             else {
-                self.free_of_settled(&key, &spec.id).await?;
+                self.free_of_settled(key, id).await?;
                 return Ok(None);
             };
             match self.task(&other).await? {
@@ -223,7 +226,7 @@ impl Queue {
     }
 
     /// `None` when the key names `id` now, else what it names.
-    async fn issue_take(
+    pub(super) async fn issue_take(
         &self,
         key: &str,
         id: &TaskId,

@@ -35,6 +35,11 @@ impl QueueError {
         matches!(self, Self::Unreachable(_) | Self::Refused(_))
     }
 
+    /// Whether this connection's user lacks a right: another's may do it.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused(text) if text.contains(DENIED_ADVICE))
+    }
+
     pub(super) fn unexpected(operation: &'static str, detail: impl std::fmt::Display) -> Self {
         Self::Unexpected { operation, detail: detail.to_string() }
     }
@@ -79,6 +84,8 @@ fn is_cut_off(error: &RedisError) -> bool {
 /// How a server says that the user lacks a permission that a script needs; the code is a bare `ERR`.
 const SCRIPT_WITHOUT_PERMISSION: &str = "The user executing the script can't";
 
+const DENIED_ADVICE: &str = "give its user the rights that scripts/redis-acl prints";
+
 /// What to do about a server that answers with this code instead of doing its part; `None` where the answer is not
 /// a refusal.
 fn refusal(code: &str) -> Option<&'static str> {
@@ -90,7 +97,7 @@ fn refusal(code: &str) -> Option<&'static str> {
         "NOREPLICAS" => "it has too few replicas (min-replicas-to-write) to take anything",
         "NOAUTH" => "set redis.user and redis.password",
         "WRONGPASS" => "check redis.user and redis.password",
-        "NOPERM" => "give its user the rights that scripts/redis-acl prints",
+        "NOPERM" => DENIED_ADVICE,
         "DENIED" => "it is in protected mode: give it a password and set redis.password",
         "MASTERDOWN" => "it is a replica that has lost its master",
         "CLUSTERDOWN" => "a part of the cluster is down; this passes when its nodes are back",

@@ -87,7 +87,12 @@ impl Queue {
                 Ok(found.into_iter().next().and_then(|(_, mut fields)| fields.remove("spec")))
             })
             .await?;
-        bytes.map(|bytes| record::decode_spec(id, &bytes)).transpose()
+        let mut spec = bytes.map(|bytes| record::decode_spec(id, &bytes)).transpose()?;
+        // Moved tasks keep what their specification said first.
+        if let (Some(spec), Some(record)) = (&mut spec, self.record(&specialty, id).await?) {
+            spec.priority = record.priority;
+        }
+        Ok(spec)
     }
 
     /// The specialties that ever had a task or a worker, by name.
@@ -151,7 +156,8 @@ impl Queue {
     }
 
     /// A page of the tasks of `specialty` in `status`, oldest first for those under way, newest first for
-    /// those that ended. `after` is the `next` of the page before.
+    /// those that ended. `after` is the `next` of the page before; what comes and goes in between neither repeats
+    /// nor hides a task. Two rounds to Redis, however many tasks there are.
     pub async fn list(
         &self,
         specialty: &Specialty,
@@ -164,11 +170,10 @@ impl Queue {
             "pending" => self.pending_page(specialty, after, count).await?,
             _ => self.index_page(specialty, status, after, count).await?,
         };
-        let mut tasks = Vec::with_capacity(ids.len());
-        for id in ids.iter().filter_map(|id| id.parse::<TaskId>().ok()) {
-            // One that moved on since the index was read belongs to another page.
-            tasks.extend(self.record(specialty, &id).await?.filter(|record| record.status.name() == status));
-        }
+        let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let mut tasks = self.records(specialty, &ids).await?;
+        // One that moved on since the index was read belongs to another page.
+        tasks.retain(|record| record.status.name() == status);
         Ok(ListPage { tasks, next })
     }
 
@@ -179,27 +184,21 @@ impl Queue {
         after: Option<&str>,
         count: usize,
     ) -> Result<(Vec<String>, Option<String>), QueueError> {
-        let keys = self.keys().specialty(specialty);
-        let (index, newest_first) = match status {
-            "held" => (keys.held(), false),
-            "active" => (keys.leases(), false),
-            "delayed" => (keys.delayed(), false),
-            "completed" | "failed" | "cancelled" => (keys.settled(status), true),
+        let order = match status {
+            "held" | "active" | "delayed" => "oldest",
+            "completed" | "failed" | "cancelled" => "newest",
             other => return Err(QueueError::unexpected("list", format!("no status '{other}'"))),
         };
-        let start = after.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
-        let mut command = redis::cmd("ZRANGE");
-        command.arg(&index).arg(start).arg(start + count - 1);
-        if newest_first {
-            command.arg("REV");
+        let mut args = vec![status.to_owned(), count.to_string(), order.to_owned()];
+        if let Some((score, id)) = after.and_then(|text| text.split_once(' ')) {
+            args.extend([score.to_owned(), id.to_owned()]);
         }
-        let ids: Vec<String> = self
-            .inner
-            .connections
-            .run(async |mut connection| command.query_async(&mut connection).await)
-            .await?;
-        let next = (ids.len() == count).then(|| (start + count).to_string());
-        Ok((ids, next))
+        let keys = self.keys().specialty(specialty);
+        let page: Vec<(String, String)> =
+            self.inner.scripts.page.call(&self.inner.connections, keys.base(), args).await?;
+        let last = page.last().filter(|_| page.len() == count);
+        let next = last.map(|(id, score)| format!("{score} {id}"));
+        Ok((page.into_iter().map(|(id, _)| id).collect(), next))
     }
 
     /// Waiting tasks: walks the three streams; the cursor is `priority entry`.
@@ -252,18 +251,40 @@ impl Queue {
         specialty: &Specialty,
         id: &TaskId,
     ) -> Result<Option<TaskRecord>, QueueError> {
+        Ok(self.records(specialty, std::slice::from_ref(id)).await?.pop())
+    }
+
+    /// Those of `ids` that are in `specialty`, in one round.
+    async fn records(&self, specialty: &Specialty, ids: &[TaskId]) -> Result<Vec<TaskRecord>, QueueError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let keys = self.keys().specialty(specialty);
         let mut pipe = redis::pipe();
-        pipe.cmd("HGETALL").arg(keys.record(id)).cmd("ZSCORE").arg(keys.leases()).arg(id.as_str());
-        let (fields, lease): (HashMap<String, String>, Option<f64>) = self
+        pipe.cmd("ZMSCORE").arg(keys.leases());
+        for id in ids {
+            pipe.arg(id.as_str());
+        }
+        for id in ids {
+            pipe.cmd("HGETALL").arg(keys.record(id));
+        }
+        let answers: Vec<Value> = self
             .inner
             .connections
             .run(async |mut connection| pipe.query_async(&mut connection).await)
             .await?;
-        if fields.is_empty() {
-            return Ok(None);
+        let refuse = |error| QueueError::unexpected("records", error);
+        let mut answers = answers.into_iter();
+        let leases: Vec<Option<f64>> =
+            redis::from_redis_value(answers.next().unwrap_or(Value::Nil)).map_err(refuse)?;
+        let mut records = Vec::with_capacity(ids.len());
+        for ((id, lease), fields) in ids.iter().zip(leases).zip(answers) {
+            let fields: HashMap<String, String> = redis::from_redis_value(fields).map_err(refuse)?;
+            if !fields.is_empty() {
+                records.push(record::decode_record(id, specialty, &fields, lease.map(|at| at as u64))?);
+            }
         }
-        record::decode_record(id, specialty, &fields, lease.map(|at| at as u64)).map(Some)
+        Ok(records)
     }
 
     /// Entries of a stream after a cursor, with their fields as text; bytes that are no text are replaced.

@@ -40,7 +40,7 @@ const NAMES: [(&str, &str); 18] = [
     ("OUTBOX", "outbox"),
     // hash: counters since ever
     ("STATS", "stats"),
-    // string: exists while the specialty is paused
+    // hash, perhaps with a TTL: exists while the specialty is paused; by whom, why and since when
     ("PAUSED", "paused"),
     // hash: last sweep, when the next is due, grace after an outage
     ("SWEEP", "sweep"),
@@ -94,6 +94,12 @@ impl Keys {
     /// zset, last beat in ms: the roll of workers of the last day.
     pub fn workers(&self) -> String {
         format!("{}:workers", self.prefix)
+    }
+
+    /// hash, node -> until when, since when, by whom and why: workers that claim nothing. In the slot of the roll, so
+    /// that a beat asks both at once.
+    pub fn drained(&self) -> String {
+        format!("{}:drained:{{{}}}", self.prefix, self.workers())
     }
 
     /// string: the one active task.

@@ -88,7 +88,13 @@ pub fn decode_record(
     let number = |name: &str| fields.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
     let refuse = |detail: String| QueueError::unexpected("the record", format!("task {id}: {detail}"));
     let finished_at = number("finished_at");
-    let status = match text("status").as_str() {
+    // On its way to another specialty it is what it was, and will be there.
+    let (state, moving_to) = match text("status").as_str() {
+        "moving" => (text("state"), optional("target")),
+        "arriving" => (text("state"), Some(specialty.to_string())),
+        state => (state.to_owned(), None),
+    };
+    let status = match state.as_str() {
         "held" => Status::Held,
         "pending" => Status::Pending,
         "active" => Status::Active {
@@ -97,6 +103,8 @@ pub fn decode_record(
             claimed_at: number("claimed_at"),
             lease_expires_at: lease.unwrap_or(0),
             phase: text("phase"),
+            // That of an earlier run may still be there.
+            phase_since: number("phase_at").max(number("claimed_at")),
             cancel_requested: fields.contains_key("cancel"),
         },
         "delayed" => Status::Delayed { due_at: number("due_at") },
@@ -132,6 +140,7 @@ pub fn decode_record(
         attempts: number("attempts") as u32,
         lost: number("lost") as u32,
         last_run: optional("worker").map(|worker| LastRun { worker, claimed_at: number("claimed_at") }),
+        moving_to: moving_to.and_then(|name| name.parse().ok()),
         status,
     })
 }

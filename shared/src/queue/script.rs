@@ -8,6 +8,10 @@ use crate::config::QueueConfig;
 const PRELUDE: &str = include_str!("lua/prelude.lua");
 const LOSE: &str = include_str!("lua/lose.lua");
 const AUDIT: &str = include_str!("lua/audit.lua");
+const TRANSIT: &str = include_str!("lua/transit.lua");
+
+/// What `transit.lua` has; a script that mentions any of it gets it.
+const TRANSIT_NAMES: [&str; 5] = ["WAITS", "IN_TRANSIT", "park(", "effect(", "place("];
 
 /// Without flags a script is refused when Redis is full; with `allow-oom` it runs, so that a full Redis drains.
 const DENY_OOM: &str = "#!lua\n";
@@ -38,10 +42,26 @@ pub struct Scripts {
     pub retry: NamedScript,
     pub release: NamedScript,
     pub cancel: NamedScript,
+    pub force_release: NamedScript,
+    pub rerun: NamedScript,
+    pub change: NamedScript,
+    pub move_priority: NamedScript,
+    pub move_out: NamedScript,
+    pub move_in: NamedScript,
+    pub move_log: NamedScript,
+    pub move_done: NamedScript,
+    pub move_arrive: NamedScript,
+    pub move_undo: NamedScript,
+    pub delete: NamedScript,
+    pub trim: NamedScript,
+    pub pause: NamedScript,
+    pub resume: NamedScript,
     pub forfeit: NamedScript,
     pub sweep: NamedScript,
     pub rearm: NamedScript,
     pub waiting: NamedScript,
+    pub ahead: NamedScript,
+    pub page: NamedScript,
     pub log: NamedScript,
     pub beat: NamedScript,
     pub unbeat: NamedScript,
@@ -51,6 +71,9 @@ pub struct Scripts {
     pub issue_take: NamedScript,
     pub issue_free: NamedScript,
     pub issue_runs: NamedScript,
+    pub move_locator: NamedScript,
+    pub locator_end: NamedScript,
+    pub drain: NamedScript,
 }
 
 impl Scripts {
@@ -65,7 +88,8 @@ impl Scripts {
         let in_slot = |name, flags: &str, body: &str| {
             let lose = if body.contains("lose(") { LOSE } else { "" };
             let audit = if body.contains("audit(") { AUDIT } else { "" };
-            let text = format!("{PRELUDE}{lose}{audit}{body}");
+            let transit = if TRANSIT_NAMES.iter().any(|name| body.contains(name)) { TRANSIT } else { "" };
+            let text = format!("{PRELUDE}{transit}{lose}{audit}{body}");
             // A shebang is the first line; constants come before the prelude that uses them.
             let (first, rest) = text.split_once("local base = KEYS[1]\n").unwrap_or(("", &text));
             let constants = keys::lua_constants(&text);
@@ -89,11 +113,27 @@ impl Scripts {
             retry: in_slot("retry", ALLOW_OOM, include_str!("lua/retry.lua")),
             release: in_slot("release", ALLOW_OOM, include_str!("lua/release.lua")),
             cancel: in_slot("cancel", ALLOW_OOM, include_str!("lua/cancel.lua")),
+            force_release: in_slot("force_release", ALLOW_OOM, include_str!("lua/force_release.lua")),
+            rerun: in_slot("rerun", DENY_OOM, include_str!("lua/rerun.lua")),
+            change: in_slot("change", DENY_OOM, include_str!("lua/change.lua")),
+            move_priority: in_slot("move_priority", DENY_OOM, include_str!("lua/move_priority.lua")),
+            move_out: in_slot("move_out", DENY_OOM, include_str!("lua/move_out.lua")),
+            move_in: in_slot("move_in", ALLOW_OOM, include_str!("lua/move_in.lua")),
+            move_log: in_slot("move_log", DENY_OOM, include_str!("lua/move_log.lua")),
+            move_done: in_slot("move_done", ALLOW_OOM, include_str!("lua/move_done.lua")),
+            move_arrive: in_slot("move_arrive", ALLOW_OOM, include_str!("lua/move_arrive.lua")),
+            move_undo: in_slot("move_undo", ALLOW_OOM, include_str!("lua/move_undo.lua")),
+            delete: in_slot("delete", ALLOW_OOM, include_str!("lua/delete.lua")),
+            trim: in_slot("trim", ALLOW_OOM, include_str!("lua/trim.lua")),
+            pause: in_slot("pause", ALLOW_OOM, include_str!("lua/pause.lua")),
+            resume: in_slot("resume", ALLOW_OOM, include_str!("lua/resume.lua")),
             forfeit: in_slot("forfeit", ALLOW_OOM, include_str!("lua/forfeit.lua")),
             sweep: in_slot("sweep", ALLOW_OOM, include_str!("lua/sweep.lua")),
             rearm: in_slot("rearm", ALLOW_OOM, include_str!("lua/rearm.lua")),
             waiting: in_slot("waiting", NO_WRITES, include_str!("lua/waiting.lua")),
-            log: in_slot("log", ALLOW_OOM, include_str!("lua/log.lua")),
+            ahead: in_slot("ahead", NO_WRITES, include_str!("lua/ahead.lua")),
+            page: in_slot("page", NO_WRITES, include_str!("lua/page.lua")),
+            log: in_slot("log", DENY_OOM, include_str!("lua/log.lua")),
             beat: alone("beat", include_str!("lua/beat.lua")),
             unbeat: alone("unbeat", include_str!("lua/unbeat.lua")),
             roll: alone("roll", include_str!("lua/roll.lua")),
@@ -102,6 +142,9 @@ impl Scripts {
             issue_take: alone("issue_take", include_str!("lua/issue_take.lua")),
             issue_free: alone("issue_free", include_str!("lua/issue_free.lua")),
             issue_runs: alone("issue_runs", include_str!("lua/issue_runs.lua")),
+            move_locator: alone("move_locator", include_str!("lua/move_locator.lua")),
+            locator_end: alone("locator_end", include_str!("lua/locator_end.lua")),
+            drain: alone("drain", include_str!("lua/drain.lua")),
         }
     }
 }
@@ -114,7 +157,20 @@ impl NamedScript {
         key: &str,
         args: impl ToRedisArgs,
     ) -> Result<T, QueueError> {
-        let mut invocation = self.script.key(key);
+        self.call_on(connections, &[key], args).await
+    }
+
+    /// The same with several keys, which are in one slot.
+    pub async fn call_on<T: FromRedisValue>(
+        &self,
+        connections: &Connections,
+        keys: &[&str],
+        args: impl ToRedisArgs,
+    ) -> Result<T, QueueError> {
+        let mut invocation = self.script.prepare_invoke();
+        for key in keys {
+            invocation.key(*key);
+        }
         invocation.arg(args);
         connections.run(async |mut connection| invocation.invoke_async(&mut connection).await).await.map_err(
             |error| match error {

@@ -50,7 +50,7 @@ impl Queue {
                 && let [entry, task, issue] = parts.as_slice()
             {
                 let due = OutboxEntry { entry: text(entry), task: text(task), issue: text(issue) };
-                self.deliver(specialty, &due).await;
+                self.deliver_late(specialty, &due).await;
             }
         }
         Ok(Swept::Done { next, lost: at(2), promoted: at(3) })

@@ -4,11 +4,11 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use redis::Connection;
 use shared::{
-    Failure, Outcome, TaskSpec,
+    Failure, Outcome, Priority, TaskSpec,
     config::Config,
     queue::{
-        AgedLine, Beat, CancelAnswer, Claim, ClaimHeld, Enqueued, Queue, QueueError, Renewal, Settlement,
-        Waited,
+        AgedLine, Asked, Beat, CancelAnswer, Claim, ClaimHeld, Enqueued, Queue, QueueError, Renewal,
+        RerunAnswer, Settlement, Waited, Why,
     },
     task_log::{LogLine, LogStream},
 };
@@ -128,6 +128,22 @@ async fn the_whole_life_needs_no_more_than_the_printed_rights() {
     assert_eq!(ingester.workers().await.unwrap().len(), 1);
     assert!(ingester.account_suspended_until("a").await.unwrap().is_some());
     ingester.counts(&backend()).await.unwrap();
+    // What people do through the HTTP API and by hand.
+    let (failed, frontend) = ("c".parse().unwrap(), "frontend".parse().unwrap());
+    assert_eq!(ingester.rerun(&failed, "ada").await.unwrap(), RerunAnswer::Pending);
+    let record = ingester.task(&failed).await.unwrap().unwrap();
+    assert!(matches!(ingester.why(&record).await.unwrap(), Some(Why::Busy { ahead: Some(0) })));
+    assert_eq!(ingester.list(&backend(), "pending", None, 9).await.unwrap().tasks.len(), 1);
+    ingester.pause(&backend(), "ada", "", None).await.unwrap();
+    ingester.resume(&backend(), "ada").await.unwrap();
+    ingester.drain_worker("w1", "ada", "", None).await.unwrap();
+    let told = worker.beat(&info("w1", "w1-1")).await.unwrap();
+    assert!(matches!(told, Beat::Ok { drained: Some(_), .. }), "{told:?}");
+    assert!(ingester.undrain_worker("w1").await.unwrap());
+    assert_eq!(operator.move_priority(&failed, Priority::High, "ada").await.unwrap(), Asked::Done);
+    assert_eq!(operator.move_specialty(&failed, &frontend, "ada").await.unwrap(), Asked::Done);
+    operator.cancel(&failed, "ada").await.unwrap();
+    assert_eq!(operator.delete(&failed, "ada").await.unwrap(), Asked::Done);
     ingester.waiting(&backend()).await.unwrap();
     assert!(worker.leave("w1", "w1-1").await.unwrap());
 }

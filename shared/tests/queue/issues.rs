@@ -83,6 +83,10 @@ async fn an_outbox_entry_left_by_a_crash_is_carried_out_by_a_sweep() {
     let s = Setting::new();
     s.queue.enqueue_issue(&issue("a"), None).await.unwrap();
     // Settled, and stopped before the issue was freed: an entry old enough to be nobody's.
+    s.queue.cancel(&issue("a").id, "ada").await.unwrap();
+    s.redis::<()>("SET $:issue:octo/cat#7 a");
+    s.redis::<u64>("PERSIST $:task:a");
+    s.redis::<u64>("DEL $:{backend}:outbox");
     s.redis::<String>("XADD $:{backend}:outbox 1-1 task a issue octo/cat#7");
     s.queue.sweep(&"backend".parse().unwrap()).await.unwrap();
     assert_eq!(s.redis::<u64>("EXISTS $:issue:octo/cat#7"), 0);

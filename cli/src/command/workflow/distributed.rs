@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Progress, conclude, verdict};
 use crate::{
     args::Global,
-    command::{create_task, status::waiting_reason},
+    command::create_task,
     error::CommandError,
     render,
     signals::{Signals, Urgency},
@@ -61,7 +61,7 @@ async fn settled(queue: &Queue, id: &TaskId) -> Result<TaskRecord, CommandError>
                 waiting += LOOK;
                 // Once each time that it waits.
                 if (PATIENCE..PATIENCE + LOOK).contains(&waiting)
-                    && let Ok(Some(reason)) = waiting_reason(queue, &record.specialty).await
+                    && let Ok(Some(reason)) = queue.why(&record).await
                 {
                     tracing::warn!(specialty = %record.specialty, "the task waits because {reason}");
                 }

@@ -9,7 +9,7 @@
 local sweep_ms, lease_ms, lost_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local BATCH, OUTBOX_BATCH, OUTBOX_AGE_MS = 100, 50, 5000
 local ms = now()
-local s = redis.call('HMGET', SWEEP, 'at', 'next', 'grace', 'audit')
+local s = redis.call('HMGET', SWEEP, 'at', 'next', 'grace', 'audit', 'outbox')
 local at, next_due, grace = tonumber(s[1]), num(s[2]), num(s[3])
 
 if at and ms >= at and ms < next_due then return { 'later', next_due - ms } end
@@ -74,10 +74,15 @@ wait = math.min(math.max(wait, sweep_ms), longest)
 if ms < grace then wait = math.max(math.min(wait, grace - ms), math.min(sweep_ms, grace - ms)) end
 if lost == BATCH or promoted == BATCH then wait = 0 end
 
--- Young entries are still being handled by the worker that settled.
-local outbox = redis.call('XRANGE', OUTBOX, '-', int(ms - OUTBOX_AGE_MS), 'COUNT', int(OUTBOX_BATCH))
-if #outbox == OUTBOX_BATCH then wait = math.min(wait, sweep_ms) end
-redis.call('HSET', SWEEP, 'at', int(ms), 'next', int(ms + wait), 'grace', int(grace), 'audit', cursor)
+-- Young entries are still being handled by the worker that settled. The next sweep goes on behind these, so that
+-- none that cannot be carried out is in the way for ever; after the last it begins anew.
+local outbox = redis.call('XRANGE', OUTBOX, s[5] or '-', int(ms - OUTBOX_AGE_MS), 'COUNT', int(OUTBOX_BATCH))
+local outbox_next = '-'
+if #outbox == OUTBOX_BATCH then
+  wait = math.min(wait, sweep_ms)
+  outbox_next = '(' .. outbox[#outbox][1]
+end
+redis.call('HSET', SWEEP, 'at', int(ms), 'next', int(ms + wait), 'grace', int(grace), 'audit', cursor, 'outbox', outbox_next)
 local result = { 'swept', wait, lost, promoted }
 for _, item in ipairs(outbox) do
   result[#result + 1] = { item[1], item[2][2], item[2][4] }

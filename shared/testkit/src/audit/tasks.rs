@@ -18,6 +18,11 @@ pub fn is_settled(record: &Record) -> bool {
     SETTLED.iter().any(|(status, _)| field(record, "status") == *status)
 }
 
+/// Whether the task is on its way to or from another specialty.
+pub fn moves(record: &Record) -> bool {
+    matches!(field(record, "status"), "moving" | "arriving")
+}
+
 /// One sentence for each contradiction.
 pub fn contradictions(specialty: &str, shelf: &Shelf, limits: &Limits) -> Vec<String> {
     let mut found = Vec::new();
@@ -43,7 +48,8 @@ fn of_record(id: &str, record: &Record, shelf: &Shelf) -> Vec<String> {
         "active" => "leases",
         "delayed" => "delayed",
         "pending" if returned => "again",
-        "pending" => "",
+        // On its way to another specialty a task is in no index.
+        "pending" | "moving" | "arriving" => "",
         _ => match settled {
             Some(index) => index,
             None => return vec![format!("'{status}' is no status")],
@@ -175,8 +181,9 @@ fn of_limits(shelf: &Shelf, limits: &Limits) -> Vec<String> {
 /// What came in and did not end is under way.
 fn of_counters(shelf: &Shelf) -> Option<String> {
     let count = |name: &str| shelf.stats.get(name).copied().unwrap_or(0);
-    let (came, ended) =
-        (count("enqueued") + count("held"), count("completed") + count("failed") + count("cancelled"));
+    let sum = |names: &[&str]| names.iter().map(|name| count(name)).sum::<i64>();
+    let came = sum(&["enqueued", "held", "rerun", "moved_in"]);
+    let ended = sum(&["completed", "failed", "cancelled", "withdrawn", "moved_out"]);
     let under_way = shelf.records.values().filter(|record| !is_settled(record)).count();
     (came - ended != under_way as i64).then(|| {
         format!("{came} came in, {ended} ended, and {under_way} are under way; counters: {:?}", shelf.stats)

@@ -1,0 +1,36 @@
+-- Behind the prelude in the scripts that a person's wishes go through.
+
+-- States in which nobody works on a task, and those of a task on its way to another specialty.
+local WAITS = { held = true, pending = true, delayed = true }
+local IN_TRANSIT = { moving = true, arriving = true }
+
+-- A new entry in the stream of `priority`, which is delivered already: its place is said by AGAIN or DELAYED.
+local function park(id, priority, spec)
+  local entry = redis.call('XADD', TASKS .. priority, '*', 'task', id, 'spec', spec)
+  pend(TASKS .. priority, entry, PARKED)
+  return entry
+end
+
+-- Writes down that locator and issue key are to follow the record: entry and issue, for the answer.
+local function effect(id, r)
+  local issue = ''
+  if r.issue and r.issue ~= '' then issue = r.repository .. '#' .. r.issue end
+  return redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', issue), issue
+end
+
+-- Puts a task with a specification of its own, and in no index, where tasks in `state` are; its place is by age.
+local function place(id, r, state, due_at)
+  if state == 'held' then
+    redis.call('ZADD', HELD, int(r.created_at), id)
+  else
+    redis.call('HSET', RECORD .. id, 'entry', park(id, r.priority, ''))
+    if state == 'delayed' then
+      redis.call('ZADD', DELAYED, due_at, id)
+    else
+      redis.call('ZADD', AGAIN, again_score(r.priority, r.created_at), id)
+      wake()
+    end
+  end
+  redis.call('HSET', RECORD .. id, 'status', state)
+  redis.call('HDEL', RECORD .. id, 'state')
+end
