@@ -65,7 +65,7 @@ impl Heartbeat {
 
     /// Beats until told to end, also in the middle of a round that a frozen Redis holds up.
     pub async fn run(mut self, told: CancellationToken, draining: CancellationToken) -> HeartbeatEnd {
-        told.run_until_cancelled(self.beat_on(&draining)).await.unwrap_or(HeartbeatEnd::Told)
+        told.run_until_cancelled(Box::pin(self.beat_on(&draining))).await.unwrap_or(HeartbeatEnd::Told)
     }
 
     async fn beat_on(&mut self, draining: &CancellationToken) -> HeartbeatEnd {
