@@ -65,10 +65,14 @@ pub enum Ignored {
     Unclear(#[from] Unclear),
     #[error("no task of this issue waits or runs")]
     NoTask,
-    #[error("task {0} keeps what it was started with")]
-    Keeps(String),
+    #[error("task {0} runs already with the text it was started with")]
+    Runs(String),
     #[error("task {0} was started by something that happened later")]
     Older(String),
+    #[error("task {0} has been given as many requirements as it can hold")]
+    TooManyRequirements(String),
+    #[error("title, text and labels are as they were")]
+    NothingChanged,
     #[error(
         "this issue has started {runs_max} tasks within 24 hours, the most that runs_per_issue_per_day allows"
     )]
@@ -98,6 +102,7 @@ impl Ignored {
                 | Self::PullRequest
                 | Self::NoCommand
                 | Self::NoTask
+                | Self::NothingChanged
         )
     }
 }

@@ -1,7 +1,7 @@
 //! `/claude` in a comment.
 
 use serde_json::json;
-use shared::task::Trigger;
+use shared::{Priority, task::Trigger};
 
 use crate::{
     client::Delivery,
@@ -16,9 +16,8 @@ fn comment(text: &str) -> Delivery {
 #[tokio::test]
 async fn a_command_starts_a_task_as_it_says() {
     let ingester = Ingester::start().await;
-    let answer = comment("/claude frontend priority low\nOnly the <!-- not --> cart, please")
-        .post(ingester.address)
-        .await;
+    let delivery = comment("/claude frontend priority low\nOnly the <!-- not --> cart, please");
+    let answer = delivery.post(ingester.address).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!((answer.text("specialty"), answer.text("priority")), ("frontend", "low"));
     let (_, spec) = ingester.task(&answer).await;
@@ -27,6 +26,7 @@ async fn a_command_starts_a_task_as_it_says() {
     assert_eq!(spec.triggered_at_ms, Some(1_740_993_224_000), "comments made later are not read");
     assert_eq!(spec.classification.reasons[0], "comment /claude frontend");
     assert_eq!(spec.author.as_deref(), Some("ann-dev"));
+    assert_eq!(ingester.told(delivery, "duplicate").await.text("task_id"), answer.text("task_id"));
     ingester.stop().await;
 }
 
@@ -88,6 +88,27 @@ async fn a_command_cancels_and_another_starts_again() {
     ingester.claim(second.text("specialty")).await;
     let asked = ingester.told(comment("/claude cancel"), "cancel_requested").await;
     assert_eq!(asked.text("task_id"), second.text("task_id"));
+    ingester.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_changes_what_waits_and_leaves_alone_what_runs() {
+    let ingester = Ingester::start().await;
+    let first = Delivery::json("issues", &payload::opened()).post(ingester.address).await;
+    assert_eq!(ingester.told(comment("/claude"), "duplicate").await.text("task_id"), first.text("task_id"));
+    let wish = comment("/claude frontend priority low\nOnly the cart");
+    for delivery in [wish.clone(), wish, comment("/claude frontend priority low\nOnly the cart")] {
+        let changed = ingester.told(delivery, "task_changed").await;
+        assert_eq!(changed.text("task_id"), first.text("task_id"));
+    }
+    let (record, spec) = ingester.task(&first).await;
+    assert_eq!((record.specialty.as_str(), record.priority), ("frontend", Priority::Low));
+    assert_eq!(spec.requirements, ["Only the cart"], "told again, kept once");
+    assert_eq!(ingester.pending().await, 1);
+
+    ingester.claim("frontend").await;
+    let late = ingester.told(comment("/claude priority high"), "ignored").await;
+    assert!(late.text("reason").contains("runs already"), "{late:?}");
     ingester.stop().await;
 }
 
