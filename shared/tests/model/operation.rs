@@ -109,6 +109,39 @@ pub enum Operation {
     Back {
         ticks: u8,
     },
+    /// A person takes the task from whoever has the lease.
+    ForceRelease {
+        lease: usize,
+    },
+    /// A failed or cancelled task is to run again.
+    Rerun {
+        task: usize,
+    },
+    MovePriority {
+        task: usize,
+        priority: usize,
+    },
+    MoveSpecialty {
+        task: usize,
+        specialty: usize,
+    },
+    Change {
+        task: usize,
+    },
+    Delete {
+        task: usize,
+    },
+    Trim {
+        specialty: usize,
+        ended: usize,
+        keep: u64,
+    },
+    Pause {
+        specialty: usize,
+    },
+    Resume {
+        specialty: usize,
+    },
     /// Locators of tasks whose records went come to their end.
     LocatorsEnd,
 }
@@ -125,7 +158,7 @@ fn one(rng: &mut Rng) -> Operation {
     let specialty = rng.usize(0..10) / 7;
     let priority = rng.usize(0..PRIORITIES.len());
     let lease = rng.usize(0..LEASES) * rng.usize(0..LEASES) / LEASES;
-    match rng.u32(0..100) {
+    match rng.u32(0..123) {
         0..12 => O::Enqueue { task, specialty, priority },
         12..17 => O::EnqueueIssue { task, specialty, priority },
         17..21 => O::Hold { task, specialty, priority },
@@ -150,6 +183,15 @@ fn one(rng: &mut Rng) -> Operation {
         93..94 => O::Rearm { specialty },
         94..98 => O::Forward { ticks: if rng.bool() { rng.u8(1..5) } else { rng.u8(5..40) } },
         98..99 => O::Back { ticks: rng.u8(1..40) },
+        99..102 => O::ForceRelease { lease },
+        102..105 => O::MovePriority { task, priority },
+        105..108 => O::MoveSpecialty { task, specialty: rng.usize(0..2) },
+        108..110 => O::Change { task },
+        110..111 => O::Delete { task },
+        111..112 => O::Trim { specialty, ended: rng.usize(0..3), keep: rng.u64(0..3) },
+        112..113 => O::Pause { specialty },
+        113..116 => O::Resume { specialty },
+        116..122 => O::Rerun { task },
         _ => O::LocatorsEnd,
     }
 }

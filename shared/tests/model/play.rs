@@ -1,19 +1,22 @@
 //! One sequence, carried out by the queue and by the model side by side.
 
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+mod compare;
+mod wishes;
+mod words;
+
+use std::{collections::BTreeMap, fmt::Debug};
 
 use redis::Connection;
 use shared::{
-    Failure, Outcome, Specialty, Status, TaskId, TaskSpec,
+    Specialty, TaskId, TaskSpec,
     config::Config,
     lifecycle::Fence,
     queue::{
-        CancelAnswer, Claim, ClaimHeld, Claimed, Enqueued, Holder, IssueEnqueued, Lease, Queue,
-        ReleaseHeldAnswer, Swept,
+        CancelAnswer, Claim, ClaimHeld, Enqueued, Holder, IssueEnqueued, Lease, Queue, ReleaseHeldAnswer,
+        Swept,
     },
-    task_log::{LogLine, LogStream},
 };
-use testkit::{RedisServer, audit, queue_clock};
+use testkit::{RedisServer, queue_clock};
 
 use crate::{
     operation::{Operation, PRIORITIES, SPECIALTIES, TASKS, WORKERS},
@@ -139,6 +142,15 @@ impl Play {
                 self.pass(-f64::from(ticks) - 1.01);
                 Ok(())
             }
+            Operation::ForceRelease { .. }
+            | Operation::Rerun { .. }
+            | Operation::MovePriority { .. }
+            | Operation::MoveSpecialty { .. }
+            | Operation::Change { .. }
+            | Operation::Delete { .. }
+            | Operation::Trim { .. }
+            | Operation::Pause { .. }
+            | Operation::Resume { .. } => self.wish(operation).await,
             Operation::LocatorsEnd => {
                 self.end_locators();
                 Ok(())
@@ -150,13 +162,10 @@ impl Play {
             | Operation::Complete { lease }
             | Operation::Fail { lease }
             | Operation::Retry { lease, .. }
-            | Operation::Release { lease } => {
-                let place = self.leases.len().checked_sub(1 + lease % self.leases.len().max(1));
-                match place {
-                    Some(place) => self.of_lease(operation, place).await,
-                    None => Ok(()),
-                }
-            }
+            | Operation::Release { lease } => match self.newest(lease) {
+                Some((task, lease)) => self.word(operation, task, &lease).await,
+                None => Ok(()),
+            },
         }
     }
 
@@ -208,7 +217,10 @@ impl Play {
     async fn claim(&mut self, worker: usize, specialty: usize, slots: usize) -> Result<(), String> {
         let (holder, nonce) = (self.holder(worker), self.nonce());
         let answer = self.queue.claim(&holder, &named(specialty), slots, &nonce).await.map_err(text)?;
-        let Claim::Tasks { tasks, again } = answer else { return Err("paused".to_owned()) };
+        let Claim::Tasks { tasks, again } = answer else {
+            return same(&true, &self.world.shelves[specialty].paused);
+        };
+        same(&false, &self.world.shelves[specialty].paused)?;
         let taken: Vec<usize> = tasks.iter().map(|claimed| place(&claimed.lease.id)).collect();
         same(&(taken, again), &(self.world.claimable(specialty, slots), false))?;
         let fences: Vec<(usize, Fence)> =
@@ -236,94 +248,6 @@ impl Play {
                 self.take(*claimed)
             }
             (answer, expected) => Err(format!("answered {answer:?}; held: {expected:?}")),
-        }
-    }
-
-    /// Keeps the lease, which must be newer than all of its task, with the specification that was enqueued.
-    fn take(&mut self, claimed: Claimed) -> Result<(), String> {
-        let task = place(&claimed.lease.id);
-        if let Some((_, older)) =
-            self.leases.iter().find(|(of, l)| *of == task && l.fence >= claimed.lease.fence)
-        {
-            return Err(format!("fence {} is not above {}", claimed.lease.fence, older.fence));
-        }
-        same(&claimed.spec, &Ok(self.specs[&task].clone()))?;
-        let expected = &self.world.tasks[&task];
-        same(&(claimed.runs, claimed.attempts), &(expected.runs, expected.attempts))?;
-        self.leases.push((task, claimed.lease));
-        Ok(())
-    }
-
-    async fn holding(&mut self, worker: usize, specialty: usize) -> Result<(), String> {
-        let holder = self.holder(worker);
-        let held = self.queue.holding(&holder, &named(specialty)).await.map_err(text)?;
-        let mut answer: Vec<(usize, Fence)> =
-            held.iter().map(|claimed| (place(&claimed.lease.id), claimed.lease.fence)).collect();
-        answer.sort_unstable();
-        let expected: Vec<(usize, Fence)> = self
-            .world
-            .tasks
-            .iter()
-            .filter(|(_, task)| task.specialty == specialty && task.entered)
-            .filter(|(_, task)| matches!(task.state, State::Active { .. }))
-            .filter_map(|(id, task)| task.holder.as_ref().map(|(of, fence)| (*id, of, *fence)))
-            .filter(|(_, of, _)| **of == holder)
-            .map(|(id, _, fence)| (id, fence))
-            .collect();
-        same(&answer, &expected)
-    }
-
-    async fn renew(&mut self, worker: usize) -> Result<(), String> {
-        let mine = format!("w{worker}-");
-        let (tasks, leases): (Vec<usize>, Vec<Lease>) = self
-            .leases
-            .iter()
-            .rev()
-            .filter(|(_, l)| l.incarnation.starts_with(&mine))
-            .take(RENEWED_MAX)
-            .cloned()
-            .unzip();
-        let answers = self.queue.renew(&leases).await.map_err(text)?;
-        for ((task, lease), answer) in tasks.into_iter().zip(&leases).zip(answers) {
-            same(&(task, answer), &(task, self.world.renew(task, lease)))?;
-        }
-        Ok(())
-    }
-
-    async fn of_lease(&mut self, operation: &Operation, place: usize) -> Result<(), String> {
-        let (task, lease) = self.leases[place].clone();
-        let failure = Failure::task("red");
-        let (queue, world) = (&self.queue, &mut self.world);
-        match operation {
-            Operation::StillHeld { .. } => {
-                same(&queue.still_held(&lease).await.map_err(text)?, &world.still_held(task, &lease))
-            }
-            Operation::OwnsIssue { .. } => {
-                let answer = queue.owns_issue(&self.specs[&task]).await.map_err(text)?;
-                same(&answer, &world.owns_issue(task).map(id))
-            }
-            Operation::Phase { .. } => {
-                let held = world.may_settle(task, &lease) == shared::queue::Settlement::Done;
-                same(&queue.set_phase(&lease, "testing").await.map_err(text)?, &held)
-            }
-            Operation::Log { .. } => {
-                let line = LogLine::new(LogStream::Agent, "a line");
-                queue.append_log(&lease, 1, &[line.into()]).await.map_err(text)
-            }
-            Operation::Complete { .. } => {
-                let outcome = Outcome::NoChange { answer: "done".to_owned() };
-                same(&queue.complete(&lease, &outcome).await.map_err(text)?, &world.complete(task, &lease))
-            }
-            Operation::Fail { .. } => {
-                same(&queue.fail(&lease, &failure).await.map_err(text)?, &world.fail(task, &lease))
-            }
-            Operation::Retry { delay, .. } => {
-                let ticks = f64::from(*delay) + 0.5;
-                let pause = Duration::from_millis((ticks * TICK_MS as f64) as u64);
-                let answer = queue.retry(&lease, &Failure::transient("x"), pause).await.map_err(text)?;
-                same(&answer, &world.retry(task, &lease, ticks))
-            }
-            _ => same(&queue.release(&lease, "shutdown").await.map_err(text)?, &world.release(task, &lease)),
         }
     }
 
@@ -367,7 +291,7 @@ impl Play {
 
     async fn rearm(&mut self, specialty: usize) -> Result<(), String> {
         let answer = self.queue.rearm(&named(specialty)).await.map_err(text)?;
-        let waits = self.world.waiting(specialty) > 0;
+        let waits = self.world.waiting(specialty) > 0 && !self.world.shelves[specialty].paused;
         self.world.shelves[specialty].marker |= waits;
         same(&answer, &waits)
     }
@@ -379,89 +303,6 @@ impl Play {
             let key = format!("{}:task:t{task}", self.prefix);
             redis::cmd("DEL").arg(key).query::<()>(&mut self.connection).expect("deleted");
         }
-    }
-
-    async fn compare_counts(&mut self) -> Result<(), String> {
-        for (specialty, name) in SPECIALTIES.iter().enumerate() {
-            let counts = self.queue.counts(&named(specialty)).await.map_err(text)?;
-            let world = &self.world;
-            let count = |status: &str| {
-                let here = |task: &&world::Task| task.specialty == specialty && task.status() == status;
-                world.tasks.values().filter(here).count() as u64
-            };
-            let expected =
-                ["held", "pending", "active", "delayed", "completed", "failed", "cancelled"].map(count);
-            let answer = [
-                counts.held,
-                counts.pending,
-                counts.active,
-                counts.delayed,
-                counts.completed,
-                counts.failed,
-                counts.cancelled,
-            ];
-            same(&answer, &expected).map_err(|what| format!("counts of {name}: {what}"))?;
-            let key = format!("{}:{{{}}}:wake", self.prefix, name);
-            let marker: bool = redis::cmd("EXISTS").arg(key).query(&mut self.connection).map_err(text)?;
-            same(&marker, &world.shelves[specialty].marker).map_err(|what| format!("the marker: {what}"))?;
-        }
-        Ok(())
-    }
-
-    /// Every task, and all that Redis keeps.
-    async fn compare_all(&mut self) -> Result<(), String> {
-        for task in 0..TASKS {
-            self.compare_task(task).await.map_err(|what| format!("t{task}: {what}"))?;
-        }
-        for specialty in 0..SPECIALTIES.len() {
-            let waiting = self.queue.waiting(&named(specialty)).await.map_err(text)?;
-            let answer = [waiting.high.tasks, waiting.medium.tasks, waiting.low.tasks];
-            let expected = [0, 1, 2].map(|priority| {
-                let line = self.world.claimable(specialty, TASKS);
-                line.iter().filter(|task| self.world.tasks[task].priority == priority).count() as u64
-            });
-            same(&answer, &expected).map_err(|what| format!("what waits: {what}"))?;
-        }
-        let limits = audit::Limits {
-            finished_count_max: self.world.keep,
-            events_count_max: EVENTS_MAX as usize,
-            ..audit::Limits::default()
-        };
-        let audit = audit::audit_at(&mut self.connection, &self.prefix, &limits).map_err(text)?;
-        if audit.findings.is_empty() { Ok(()) } else { Err(audit.findings.join("\n")) }
-    }
-
-    async fn compare_task(&self, task: usize) -> Result<(), String> {
-        let record = self.queue.task(&id(task)).await.map_err(text)?;
-        let expected = self.world.tasks.get(&task);
-        let (Some(record), Some(expected)) = (&record, expected) else {
-            return same(&record.map(|r| r.status), &expected.map(|task| panic!("{task:?}")));
-        };
-        same(
-            &(record.status.name(), record.priority.as_str(), record.specialty.as_str()),
-            &(expected.status(), PRIORITIES[expected.priority], SPECIALTIES[expected.specialty]),
-        )?;
-        same(
-            &(record.runs, record.attempts, record.lost),
-            &(expected.runs, expected.attempts, expected.lost),
-        )?;
-        match &record.status {
-            Status::Active { worker, fence, cancel_requested, .. } => {
-                let (holder, newest) = expected.holder.as_ref().expect("it is held");
-                same(&(worker, fence, *cancel_requested), &(&holder.node, newest, expected.cancel))?;
-            }
-            Status::Failed { class, .. } => {
-                let class = class.as_str();
-                if !matches!(expected.state, State::Failed { class: meant, .. } if meant == class) {
-                    return Err(format!("failed as {class}, meant {:?}", expected.state));
-                }
-            }
-            Status::Cancelled { reason, .. } => same(&reason.as_str(), &"ada")?,
-            _ => {}
-        }
-        let spec = self.queue.spec(&id(task)).await.map_err(text)?;
-        let kept = !matches!(expected.state, State::Completed { .. });
-        same(&spec, &kept.then(|| self.specs[&task].clone()))
     }
 
     fn spec(&mut self, task: usize, specialty: usize, priority: usize) -> TaskSpec {

@@ -1,5 +1,6 @@
 //! The queue as it is meant to be: plain maps, one clock, no Redis.
 
+pub mod control;
 pub mod sweeping;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ pub const TICK_MS: u64 = 10_000_000;
 /// Every duration is a broken number of ticks, and every operation happens at a whole one: nothing is ever due at the
 /// very moment of an operation.
 pub const LEASE_TICKS: f64 = 24.5;
-pub const SWEEP_TICKS: f64 = 0.3;
+pub const SWEEP_TICKS: f64 = 3.3;
 pub const LOST_MAX: u32 = 3;
 pub const ATTEMPTS_MAX: u32 = 3;
 
@@ -78,6 +79,7 @@ struct Sweeps {
 #[derive(Clone, Debug)]
 pub struct Shelf {
     pub marker: bool,
+    pub paused: bool,
     sweeps: Sweeps,
     /// Tasks whose end is still to be told elsewhere.
     outbox: Vec<usize>,
@@ -133,7 +135,7 @@ impl Task {
 impl World {
     pub fn new(specialties: usize, keep: usize, keep_ticks: f64) -> Self {
         let sweeps = Sweeps { at: None, next: 0.0, grace: f64::MIN };
-        let shelf = Shelf { marker: false, sweeps, outbox: Vec::new() };
+        let shelf = Shelf { marker: false, paused: false, sweeps, outbox: Vec::new() };
         Self {
             now: 1_000.0,
             tasks: BTreeMap::new(),

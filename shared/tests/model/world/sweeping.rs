@@ -38,7 +38,7 @@ impl World {
         for status in ["completed", "failed", "cancelled"] {
             self.trim(specialty, status);
         }
-        self.shelves[specialty].marker |= self.waiting(specialty) > 0;
+        self.shelves[specialty].marker |= self.waiting(specialty) > 0 && !self.shelves[specialty].paused;
         let next = now + self.pause(specialty, grace);
         let sweeps = &mut self.shelves[specialty].sweeps;
         (sweeps.at, sweeps.next) = (Some(now), next);
@@ -131,7 +131,7 @@ impl World {
     }
 
     /// Tasks with their moment, earliest first, as their index has them.
-    fn ids(&self, specialty: usize, wanted: impl Fn(&Task) -> bool) -> Vec<(Moment, usize)> {
+    pub(super) fn ids(&self, specialty: usize, wanted: impl Fn(&Task) -> bool) -> Vec<(Moment, usize)> {
         let mut ids: Vec<(Moment, usize)> = self
             .tasks
             .iter()
