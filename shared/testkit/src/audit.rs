@@ -140,8 +140,8 @@ fn across(
             }
             "workers" if rest.is_empty() => {}
             "drained" => {}
-            "worker" | "delivery" | "account" if ttl_ms > 0 => {}
-            "worker" | "delivery" | "account" => {
+            "worker" | "delivery" | "account" | "issue_runs" if ttl_ms > 0 => {}
+            "worker" | "delivery" | "account" | "issue_runs" => {
                 audit.findings.push(format!("{key} has no end"));
             }
             _ => audit.findings.push(format!("{key} belongs to no known family")),
