@@ -15,6 +15,8 @@ mod forge;
 mod interleavings;
 #[path = "cluster/limits.rs"]
 mod limits;
+#[path = "cluster/live_log.rs"]
+mod live_log;
 #[path = "cluster/loss.rs"]
 mod loss;
 #[path = "cluster/lost_answer.rs"]

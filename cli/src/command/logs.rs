@@ -46,6 +46,7 @@ impl Logs {
 
     async fn print(&self, queue: &Queue) -> Result<(), CommandError> {
         let mut cursor: Option<String> = None;
+        let mut seen = 0;
         loop {
             // The record first: what is logged before the end is then read in this round.
             let record = match queue.task(&self.id).await {
@@ -61,6 +62,10 @@ impl Logs {
             loop {
                 let entries = queue.read_log(&self.id, cursor.as_deref(), PAGE).await?;
                 for entry in &entries {
+                    if entry.seq > seen + 1 && !self.json {
+                        render::line(format!("({} lines are no longer kept)", entry.seq - seen - 1))?;
+                    }
+                    seen = entry.seq;
                     self.print_entry(entry)?;
                 }
                 let Some(last) = entries.last() else { break };

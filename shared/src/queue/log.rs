@@ -32,6 +32,8 @@ impl From<LogLine> for AgedLine {
 pub struct LogEntry {
     /// Where to read on: pass it as `after`.
     pub cursor: String,
+    /// Which line of the task's log it is, from 1; a step of more than one means lines that are no longer kept.
+    pub seq: u64,
     /// When it came to be, by Redis' clock.
     pub at: UnixMs,
     /// Which claim of the task wrote it, from 1.
@@ -72,6 +74,7 @@ impl Queue {
         let key = self.keys().specialty(&specialty).log(id);
         let entries = self.read_stream(&key, after, count.min(READ_LINES_MAX)).await?;
         let lines = entries.into_iter().map(|(cursor, fields)| LogEntry {
+            seq: fields.get("seq").and_then(|seq| seq.parse().ok()).unwrap_or(0),
             at: fields.get("at").and_then(|at| at.parse().ok()).unwrap_or(0),
             run: fields.get("run").and_then(|run| run.parse().ok()).unwrap_or(0),
             line: LogLine {

@@ -292,6 +292,25 @@ async fn the_log_is_read_from_a_cursor_and_ends_some_day() {
 }
 
 #[tokio::test]
+async fn a_log_is_capped_and_its_lines_are_numbered_so_that_a_reader_sees_what_is_gone() {
+    let s = Setting::with(|q| q.log_lines_max = 200);
+    let id = s.enqueued("a").await;
+    let claimed = s.claimed(&holder("w1")).await;
+    for batch in 0..10 {
+        let line =
+            |n: u64| AgedLine::from(LogLine::new(LogStream::Test, &format!("line {}", batch * 100 + n)));
+        let lines: Vec<_> = (1..=100).map(line).collect();
+        s.queue.append_log(&claimed.lease, 1, &lines).await.unwrap();
+    }
+    let kept = s.queue.read_log(&id, None, 1_000).await.unwrap();
+    // Whole blocks of the stream go at a time.
+    assert!((200..=400).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.iter().all(|entry| entry.line.text == format!("line {}", entry.seq)));
+    assert!(kept.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq));
+    assert_eq!(kept.last().unwrap().seq, 1_000);
+}
+
+#[tokio::test]
 async fn settled_tasks_are_kept_up_to_their_number() {
     let s = Setting::with(|q| q.finished_count_max = 3);
     for i in 0..8 {
