@@ -154,7 +154,7 @@ impl Api {
     async fn look(&self, endpoint: Read, id: &str, request: &Request) -> Answer {
         match endpoint {
             Read::Health => Ok(health::health()),
-            Read::Ready => Ok(health::ready(self.queue.clone()).await),
+            Read::Ready => Ok(health::ready(self.queue.clone(), None).await),
             Read::OpenApi => Ok(written(OPENAPI)),
             Read::Status => self.status().await,
             Read::ClusterStatus => self.cluster_status().await,

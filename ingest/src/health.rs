@@ -16,6 +16,9 @@ struct Health {
 struct Ready {
     status: &'static str,
     redis: String,
+    /// Of GitHub's rate limit, as its last answer said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    github_requests_left: Option<u64>,
 }
 
 /// As it is shown.
@@ -29,9 +32,12 @@ pub fn health() -> Response {
 }
 
 /// 200 while Redis answers, else 503 with what is wrong.
-pub async fn ready(queue: BoundedQueue) -> Response {
+pub async fn ready(queue: BoundedQueue, github_requests_left: Option<u64>) -> Response {
     match queue.check().await {
-        Ok(facts) => warp::reply::json(&Ready { status: "ready", redis: version(facts) }).into_response(),
+        Ok(facts) => {
+            let ready = Ready { status: "ready", redis: version(facts), github_requests_left };
+            warp::reply::json(&ready).into_response()
+        }
         Err(error) => Rejection::QueueDown(error.to_string()).into_response(),
     }
 }

@@ -7,7 +7,9 @@
 //! The HTTP API tells what the cluster does and takes tasks and cancels from those who have its token.
 //! `docs/api.md` shows it.
 //!
-//! Nothing here executes a task. The forge is asked for permissions alone, and nothing is written there.
+//! Where webhooks do not reach, or were missed, a poller finds what has changed and hands it to the same gate.
+//!
+//! Nothing here executes a task. The forge is asked for permissions and for what has changed, and nothing is written there.
 
 mod api;
 mod body;
@@ -19,6 +21,7 @@ mod gate;
 mod health;
 mod payload;
 mod permission;
+mod poll;
 mod problem;
 mod rejection;
 mod routes;
@@ -47,6 +50,7 @@ use self::{
     classify::{Classifier, ClassifyError},
     gate::Gate,
     permission::Permissions,
+    poll::Poller,
     secret::SecretError,
     signature::SigningKey,
     webhook::{Proof, Webhook},
@@ -92,12 +96,14 @@ pub async fn run(
     let config = Arc::new(config.clone());
     let classifier = Arc::new(Classifier::load(&config.classify)?);
     let address = listeners.webhook.local_addr().map_err(IngestError::Listener)?;
-    let gate = Gate {
+    let github = GitHub::open(&config.github).map_err(IngestError::Github)?;
+    let gate = Arc::new(Gate {
         classifier: Arc::clone(&classifier),
         queue: BoundedQueue::new(queue.clone()),
-        permissions: Permissions::new(GitHub::open(&config.github).map_err(IngestError::Github)?),
+        permissions: Permissions::new(github.clone()),
         config: Arc::clone(&config),
-    };
+    });
+    let poller = Poller::new(&config, github, &gate, queue.clone());
     let webhook = Arc::new(Webhook {
         proof: proof(&config, address, state_dir)?,
         bodies: Bodies::new(config.ingest.body_bytes_max),
@@ -115,7 +121,8 @@ pub async fn run(
     info!(%address, "waiting for webhooks at /webhook/github");
     tokio::join!(
         serve_webhooks(listeners.webhook, &webhook, shutdown.clone()),
-        serve_api(api, shutdown),
+        serve_api(api, shutdown.clone()),
+        poll(poller, shutdown),
         tell_of_redis(&webhook.gate.queue)
     );
     Ok(())
@@ -130,6 +137,12 @@ async fn serve_api(api: Option<(TcpListener, Arc<Api>)>, shutdown: CancellationT
     let Some((listener, api)) = api else { return };
     server::serve(listener, api::routes(Arc::clone(&api)), shutdown).await;
     api.finish().await;
+}
+
+async fn poll(poller: Option<Poller>, shutdown: CancellationToken) {
+    if let Some(poller) = poller {
+        poller.run(shutdown).await;
+    }
 }
 
 /// What GitHub signs webhooks with: as configured, else kept in the state directory and made at the first call.

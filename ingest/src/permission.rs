@@ -52,6 +52,11 @@ impl Permissions {
         Self { github, remembered: Mutex::default(), questions: Semaphore::new(QUESTIONS_MAX) }
     }
 
+    /// What GitHub's last answer said is left of the rate limit.
+    pub fn requests_left(&self) -> Option<u64> {
+        self.github.as_ref()?.rate().map(|rate| rate.remaining)
+    }
+
     /// The word for what `login` may do; `None` where nobody can be asked for want of a token.
     pub async fn of(
         &self,

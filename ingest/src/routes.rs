@@ -14,7 +14,7 @@ use crate::{health, rejection::Rejection, webhook::Webhook};
 /// Every path matches by itself and answers wrong methods itself, so that the only rejection left to the
 /// framework is a path that does not exist.
 pub fn routes(webhook: Arc<Webhook>) -> BoxedFilter<(Response,)> {
-    let queue = webhook.gate.queue.clone();
+    let gate = Arc::clone(&webhook.gate);
     let deliveries = warp::path!("webhook" / "github")
         .and(warp::method())
         .and(warp::header::headers_cloned())
@@ -33,10 +33,12 @@ pub fn routes(webhook: Arc<Webhook>) -> BoxedFilter<(Response,)> {
         _ => Rejection::NoSuchMethod { allow: "GET, HEAD" }.into_response(),
     });
     let ready = warp::path!("ready").and(warp::method()).then(move |method: Method| {
-        let queue = queue.clone();
+        let gate = Arc::clone(&gate);
         async move {
             match method {
-                Method::GET | Method::HEAD => health::ready(queue).await,
+                Method::GET | Method::HEAD => {
+                    health::ready(gate.queue.clone(), gate.permissions.requests_left()).await
+                }
                 _ => Rejection::NoSuchMethod { allow: "GET, HEAD" }.into_response(),
             }
         }

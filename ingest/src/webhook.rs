@@ -3,6 +3,8 @@
 //! The order is size, signature, form, event and action; then the gate: repository, own events and bots, trust.
 //! Only what has passed all of them is classified and enqueued.
 
+use std::sync::Arc;
+
 use futures_util::Stream;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -36,7 +38,7 @@ pub enum Proof {
 pub struct Webhook {
     pub proof: Proof,
     pub bodies: Bodies,
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
 }
 
 /// What is answered to a delivery that was taken.

@@ -40,6 +40,7 @@ pub struct Config {
     pub ingest: IngestConfig,
     pub api: ApiConfig,
     pub github: GithubConfig,
+    pub poll: PollConfig,
     pub publish: PublishConfig,
     pub classify: ClassifyConfig,
     pub worker: WorkerConfig,
@@ -200,6 +201,21 @@ pub struct GithubConfig {
     pub own_login: String,
 }
 
+/// `[poll]`: asking GitHub what has changed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollConfig {
+    pub enabled: bool,
+    /// Empty: the `[[repository]]` entries that are exact names. See [`Config::polled`].
+    pub repositories: Vec<String>,
+    /// Between two looks at a repository, by whichever ingester.
+    pub interval_ms: u64,
+    /// At random on top of it.
+    pub jitter_ms: u64,
+    /// Pages of 100 changes that one look handles.
+    pub pages_max: u32,
+}
+
 /// `[publish]`: what is made of a pull request besides its text.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -353,6 +369,18 @@ impl Config {
         }
         let entry = self.repository.iter().find(|entry| repository.matches(&entry.pattern));
         entry.map(Some).ok_or_else(|| NotAllowed { repository: repository.clone() })
+    }
+}
+
+impl Config {
+    /// The repositories that are polled, if any are. What cannot be a name on a forge is left out.
+    pub fn polled(&self) -> Vec<RepositoryName> {
+        let listed = &self.poll.repositories;
+        let entries = self.repository.iter().map(|entry| &entry.pattern);
+        let names: Vec<&String> = if listed.is_empty() { entries.collect() } else { listed.iter().collect() };
+        let exact = |name: &&&String| !name.contains(['*', '?', '[']);
+        let names = names.iter().filter(exact).filter_map(|name| name.parse::<RepositoryName>().ok());
+        names.filter(|name| name.forge().is_some()).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod changes;
 mod comments;
 mod error;
 mod issue;
+mod issue_events;
 mod pace;
 mod patience;
 mod permission;
@@ -35,6 +36,7 @@ pub use self::{
     comments::{CommentEntry, CommentListing},
     error::ApiError,
     issue::{IssueSnapshot, read_issue},
+    issue_events::{EventLabel, IssueEventEntry},
     patience::Patience,
     permission::Permission,
     rate::Rate,

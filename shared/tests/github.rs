@@ -108,21 +108,21 @@ async fn what_has_changed_is_listed_since_a_time_and_not_sent_again_while_nothin
         );
     }
     let repository = stage.repository();
-    let all = repository.changed_comments::<Value>(time(OLD), None, &mut patience()).await.unwrap();
+    let all = repository.changed_comments::<Value>(time(OLD), None, 10, &mut patience()).await.unwrap();
     let Changes::Found { entries, etag: None, complete: true } = all else { panic!("{all:#?}") };
     assert_eq!((entries.len(), &entries[149]["body"]), (150, &Value::from("n149")));
 
     let late = time("2024-12-08T09:02:20Z");
-    let some = repository.changed_comments::<Value>(late, None, &mut patience()).await.unwrap();
+    let some = repository.changed_comments::<Value>(late, None, 10, &mut patience()).await.unwrap();
     let Changes::Found { entries, etag: Some(etag), complete: true } = some else { panic!("{some:#?}") };
     assert_eq!(entries.len(), 10);
-    let again = repository.changed_comments::<Value>(late, Some(&etag), &mut patience()).await.unwrap();
+    let again = repository.changed_comments::<Value>(late, Some(&etag), 10, &mut patience()).await.unwrap();
     assert_eq!(again, Changes::NotModified);
     stage.server.state().comments[149].body = "edited".to_owned();
-    let edited = repository.changed_comments::<Value>(late, Some(&etag), &mut patience()).await.unwrap();
+    let edited = repository.changed_comments::<Value>(late, Some(&etag), 10, &mut patience()).await.unwrap();
     assert!(matches!(edited, Changes::Found { .. }), "{edited:#?}");
 
-    let issues = repository.changed_issues::<Value>(late, None, &mut patience()).await.unwrap();
+    let issues = repository.changed_issues::<Value>(late, None, 10, &mut patience()).await.unwrap();
     let Changes::Found { entries, .. } = issues else { panic!("{issues:#?}") };
     assert_eq!(entries[0]["number"], 7);
 }

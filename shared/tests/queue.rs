@@ -27,6 +27,8 @@ mod loss;
 mod outage;
 #[path = "queue/pausing.rs"]
 mod pausing;
+#[path = "queue/polling.rs"]
+mod polling;
 #[path = "queue/reading.rs"]
 mod reading;
 #[path = "queue/repair.rs"]

@@ -72,12 +72,12 @@ impl Stage {
             config.repository.push(toml::from_str(&format!("match = '{pattern}'")).unwrap());
         }
         let queue = Queue::open(&config.redis, &config.queue).unwrap();
-        let gate = Gate {
+        let gate = Arc::new(Gate {
             classifier: Arc::new(Classifier::load(&config.classify).unwrap()),
             queue: BoundedQueue::new(queue),
             permissions: Permissions::new(None),
             config: Arc::new(config),
-        };
+        });
         let key = SigningKey::new(&SecretString::from(SECRET)).unwrap();
         let webhook = Webhook { proof: Proof::Signed(key), bodies: Bodies::new(BODY_BYTES_MAX), gate };
         Self { webhook, _redis: redis }

@@ -4,4 +4,5 @@
 mod api;
 mod client;
 mod ingester;
+mod poll;
 mod webhook;

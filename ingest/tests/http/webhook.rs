@@ -6,6 +6,6 @@ mod gate;
 mod life;
 mod limits;
 mod outages;
-mod payload;
+pub mod payload;
 mod permissions;
 mod start;

@@ -71,6 +71,7 @@ fn problems(config: &Config) -> Result<(), Problem> {
     redis::check(&config.redis)?;
     queue(config)?;
     intake(config)?;
+    poll(config)?;
     api(config)?;
     worker(config)?;
     agent(config)?;
@@ -142,6 +143,36 @@ fn intake(config: &Config) -> Result<(), Problem> {
     let runs = github.runs_per_issue_per_day;
     within("github.runs_per_issue_per_day", runs.into(), 1, RUNS_PER_ISSUE_MAX)?;
     absolute("classify.terms_file", &config.classify.terms_file)
+}
+
+fn poll(config: &Config) -> Result<(), Problem> {
+    let poll = &config.poll;
+    within("poll.interval_ms", poll.interval_ms, 100, DAY_MS)?;
+    within("poll.jitter_ms", poll.jitter_ms, 0, DAY_MS)?;
+    within("poll.pages_max", poll.pages_max.into(), 1, 1_000)?;
+    let odd = poll.repositories.iter().find(|name| {
+        name.contains(['*', '?', '['])
+            || name.parse::<RepositoryName>().is_ok_and(|name| name.forge().is_none())
+            || name.parse::<RepositoryName>().is_err()
+    });
+    if let Some(odd) = odd {
+        return problem("poll.repositories", format!("must hold exact names owner/name, not \"{odd}\""));
+    }
+    if !poll.enabled {
+        return Ok(());
+    }
+    require(
+        !config.polled().is_empty(),
+        "poll.enabled",
+        "needs to know what to poll: set poll.repositories, or add a [[repository]] entry whose match is an exact \
+         owner/name",
+    )?;
+    let github = &config.github;
+    require(
+        !github.app_id.trim().is_empty() || !github.token.expose_secret().trim().is_empty(),
+        "poll.enabled",
+        "needs GITHUB_TOKEN (github.token), or an app's github.app_id and github.app_key_file",
+    )
 }
 
 fn label(key: &str, text: &str) -> Result<(), Problem> {

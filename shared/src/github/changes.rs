@@ -5,9 +5,6 @@ use serde::de::DeserializeOwned;
 
 use super::{PAGE_ENTRIES, Patience, Repository, api::Ask, error::ApiError};
 
-/// Pages that one look reads; what is left, the next look finds, from the time of the last entry on.
-const PAGES_MAX: usize = 10;
-
 /// What one look has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changes<T> {
@@ -25,24 +22,28 @@ pub enum Changes<T> {
 }
 
 impl Repository {
-    /// Issues, open and closed, that were changed at `since` or later; pull requests are among them.
+    /// Issues, open and closed, that were changed at `since` or later; pull requests are among them. At most `pages_max`
+    /// pages are read: what is left, the next look finds, from the time of the last entry on. What changes between two
+    /// pages may be missing from both.
     pub async fn changed_issues<T: DeserializeOwned>(
         &self,
         since: DateTime<Utc>,
         etag: Option<&str>,
+        pages_max: usize,
         patience: &mut Patience,
     ) -> Result<Changes<T>, ApiError> {
-        self.changed("issues?state=all", since, etag, patience).await
+        self.changed("issues?state=all", since, etag, pages_max, patience).await
     }
 
-    /// Comments on any issue that were written or edited at `since` or later.
+    /// Comments on any issue that were written or edited at `since` or later, as [`Repository::changed_issues`].
     pub async fn changed_comments<T: DeserializeOwned>(
         &self,
         since: DateTime<Utc>,
         etag: Option<&str>,
+        pages_max: usize,
         patience: &mut Patience,
     ) -> Result<Changes<T>, ApiError> {
-        self.changed("issues/comments?", since, etag, patience).await
+        self.changed("issues/comments?", since, etag, pages_max, patience).await
     }
 
     async fn changed<T: DeserializeOwned>(
@@ -50,12 +51,13 @@ impl Repository {
         what: &str,
         since: DateTime<Utc>,
         etag: Option<&str>,
+        pages_max: usize,
         patience: &mut Patience,
     ) -> Result<Changes<T>, ApiError> {
         let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
         let query = format!("sort=updated&direction=asc&since={since}&per_page={PAGE_ENTRIES}");
         let (mut entries, mut first_etag) = (Vec::new(), None);
-        for page in 1..=PAGES_MAX {
+        for page in 1..=pages_max {
             let path = self.path(&format!("{what}&{query}&page={page}").replace("?&", "?"));
             let ask = Ask { etag: etag.filter(|_| page == 1), ..Ask::get(&path) };
             let answer = self.github.get(ask, self.scope(), patience).await?;

@@ -151,8 +151,8 @@ impl Repository {
         self.github.once(ask, self.scope()).await?.settled()
     }
 
-    /// Has GraphQL change something, in one try. `variables` are the query's.
-    pub async fn mutate(&self, query: &str, variables: &Value) -> Result<Value, ApiError> {
+    /// Has GraphQL look or change something, in one try. `variables` are the query's.
+    pub async fn graph(&self, query: &str, variables: &Value) -> Result<Value, ApiError> {
         let body = json!({ "query": query, "variables": variables });
         let ask = Ask { method: &Method::POST, body: Some(&body), ..Ask::get(GRAPH) };
         let answer: Value = self.github.once(ask, self.scope()).await?.decode()?;

@@ -37,7 +37,7 @@ pub enum IssueEnqueued {
     Duplicate {
         task: TaskId,
     },
-    /// This very delivery made a task before.
+    /// This very delivery made a task before, or what it tells of did, or something later.
     Delivered {
         task: TaskId,
     },
@@ -68,6 +68,9 @@ impl Queue {
     /// issue's key, or the key names a task that never came to be and is replaced. Should two tasks of an
     /// issue come to be all the same (one ingester slept between the steps), a worker cancels the one that
     /// the key does not name before it prepares anything.
+    ///
+    /// What triggers is told more than once, by a webhook and by a poll, and perhaps days apart: what happened no later,
+    /// by the forge's clock, than what led to a task before makes none.
     pub async fn enqueue_issue(
         &self,
         spec: &TaskSpec,
@@ -88,6 +91,7 @@ impl Queue {
                 None => break,
                 Some(Named { task, left_ms }) => match self.task(&task).await? {
                     Some(record) if !record.status.is_settled() => {
+                        self.remember_trigger(spec, &task).await?;
                         self.remember_delivery(delivery, &task).await?;
                         return Ok(IssueEnqueued::Duplicate { task });
                     }
@@ -100,6 +104,17 @@ impl Queue {
             }
         }
         CrashPoint::IssueTaken.reached();
+        // Asked with the issue's key in hand: nobody else makes a task of the same trigger meanwhile.
+        if let Some(task) = self.triggered(spec).await? {
+            self.inner
+                .scripts
+                .issue_free
+                .call::<u64>(&self.inner.connections, &key, &[spec.id.as_str()])
+                .await?;
+            self.remember_delivery(delivery, &task).await?;
+            return Ok(IssueEnqueued::Delivered { task });
+        }
+        self.remember_trigger(spec, &spec.id).await?;
         self.enqueue(spec).await?;
         CrashPoint::IssueEnqueued.reached();
         self.issue_take(&key, &spec.id, None, 0).await?;

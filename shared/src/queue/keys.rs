@@ -117,6 +117,16 @@ impl Keys {
         format!("{}:issue_runs:{}", self.prefix, format!("{repository}#{number}").to_ascii_lowercase())
     }
 
+    /// string with TTL: when the issue was last triggered, by the forge's clock, and the task that came of it.
+    pub fn issue_trigger(&self, repository: &RepositoryName, number: u64) -> String {
+        format!("{}:issue_trigger:{}", self.prefix, format!("{repository}#{number}").to_ascii_lowercase())
+    }
+
+    /// hash: how far a repository has been polled, and whose turn it is.
+    pub fn poll(&self, repository: &RepositoryName) -> String {
+        format!("{}:poll:{}", self.prefix, repository.to_string().to_ascii_lowercase())
+    }
+
     /// string with TTL: the task that a webhook delivery made.
     pub fn delivery(&self, guid: &str) -> String {
         format!("{}:delivery:{guid}", self.prefix)

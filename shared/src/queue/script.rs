@@ -74,6 +74,9 @@ pub struct Scripts {
     pub move_locator: NamedScript,
     pub locator_end: NamedScript,
     pub drain: NamedScript,
+    pub issue_trigger: NamedScript,
+    pub poll_take: NamedScript,
+    pub poll_move: NamedScript,
 }
 
 impl Scripts {
@@ -145,6 +148,9 @@ impl Scripts {
             move_locator: alone("move_locator", include_str!("lua/move_locator.lua")),
             locator_end: alone("locator_end", include_str!("lua/locator_end.lua")),
             drain: alone("drain", include_str!("lua/drain.lua")),
+            issue_trigger: alone("issue_trigger", include_str!("lua/issue_trigger.lua")),
+            poll_take: alone("poll_take", include_str!("lua/poll_take.lua")),
+            poll_move: alone("poll_move", include_str!("lua/poll_move.lua")),
         }
     }
 }

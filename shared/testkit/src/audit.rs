@@ -139,9 +139,9 @@ fn across(
                 listed = redis::cmd("SMEMBERS").arg(&key).query(connection)?;
             }
             "workers" if rest.is_empty() => {}
-            "drained" => {}
-            "worker" | "delivery" | "account" | "issue_runs" if ttl_ms > 0 => {}
-            "worker" | "delivery" | "account" | "issue_runs" => {
+            "drained" | "poll" => {}
+            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" if ttl_ms > 0 => {}
+            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" => {
                 audit.findings.push(format!("{key} has no end"));
             }
             _ => audit.findings.push(format!("{key} belongs to no known family")),

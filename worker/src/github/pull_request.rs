@@ -204,7 +204,7 @@ impl PullRequests<'_> {
     /// Makes a draft ready for review, which REST cannot. Repeating it changes nothing.
     pub(crate) async fn make_ready(&self, published: &Published) -> Result<(), String> {
         let variables = json!({ "id": published.entry.node_id });
-        let done = self.0.mutate(MAKE_READY, &variables).await;
+        let done = self.0.graph(MAKE_READY, &variables).await;
         done.map(drop).map_err(|error| error.to_string())
     }
 

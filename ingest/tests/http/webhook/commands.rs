@@ -76,17 +76,24 @@ async fn whatever_is_no_command_of_somebody_trusted_does_nothing_and_says_why() 
     ingester.stop().await;
 }
 
+/// The comment as if it was written this many minutes later.
+fn later(minutes: u32, text: &str) -> Delivery {
+    let at = format!("2025-03-03T09:{}:44Z", 13 + minutes);
+    let payload = with(payload::commented(text), &[("/comment/created_at", json!(at))]);
+    Delivery::json("issue_comment", &payload)
+}
+
 #[tokio::test]
 async fn a_command_cancels_and_another_starts_again() {
     let ingester = Ingester::start().await;
     let first = comment("/claude").post(ingester.address).await;
-    let cancelled = ingester.told(comment("/claude cancel\nnot now"), "task_cancelled").await;
+    let cancelled = ingester.told(later(1, "/claude cancel\nnot now"), "task_cancelled").await;
     assert_eq!(cancelled.text("task_id"), first.text("task_id"));
     assert_eq!(ingester.status(&first).await, "cancelled");
-    let second = comment("/claude retry").post(ingester.address).await;
+    let second = later(2, "/claude retry").post(ingester.address).await;
     assert_eq!(second.status, 202, "{second:?}");
     ingester.claim(second.text("specialty")).await;
-    let asked = ingester.told(comment("/claude cancel"), "cancel_requested").await;
+    let asked = ingester.told(later(3, "/claude cancel"), "cancel_requested").await;
     assert_eq!(asked.text("task_id"), second.text("task_id"));
     ingester.stop().await;
 }
@@ -115,12 +122,12 @@ async fn a_command_changes_what_waits_and_leaves_alone_what_runs() {
 #[tokio::test]
 async fn an_issue_that_starts_itself_again_and_again_comes_to_an_end() {
     let ingester = Ingester::start_with(|config| config.github.runs_per_issue_per_day = 2).await;
-    for _ in 0..2 {
-        assert_eq!(comment("/claude").post(ingester.address).await.status, 202);
-        ingester.told(comment("/claude"), "duplicate").await;
-        ingester.told(comment("/claude cancel"), "task_cancelled").await;
+    for minutes in [0, 2] {
+        assert_eq!(later(minutes, "/claude").post(ingester.address).await.status, 202);
+        ingester.told(later(minutes, "/claude"), "duplicate").await;
+        ingester.told(later(minutes + 1, "/claude cancel"), "task_cancelled").await;
     }
-    let third = ingester.told(comment("/claude"), "ignored").await;
+    let third = ingester.told(later(4, "/claude"), "ignored").await;
     assert!(third.text("reason").contains("2 tasks within 24 hours"), "{third:?}");
     let other = with(payload::commented("/claude"), &[("/issue/number", json!(43))]);
     assert_eq!(Delivery::json("issue_comment", &other).post(ingester.address).await.status, 202);
