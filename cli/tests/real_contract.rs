@@ -91,8 +91,8 @@ async fn poll_as_an_app(github: &TestGitHub) {
     let mut patience = Patience::new(Duration::from_secs(20));
     let since = "2024-12-08T09:00:00Z".parse().unwrap();
     client.own(&mut patience).await.unwrap();
-    repository.changed_issues::<Value>(since, None, &mut patience).await.unwrap();
-    repository.changed_comments::<Value>(since, None, &mut patience).await.unwrap();
+    repository.changed_issues::<Value>(since, None, 10, &mut patience).await.unwrap();
+    repository.changed_comments::<Value>(since, None, 10, &mut patience).await.unwrap();
     repository.permission("ann", &mut patience).await.unwrap();
     repository.comments(7, &mut patience).await.unwrap();
 }
