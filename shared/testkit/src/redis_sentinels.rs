@@ -50,11 +50,26 @@ impl RedisSentinels {
         self.sentinels.iter().map(RedisServer::address).collect()
     }
 
-    /// Has the replica promoted, as an operator would.
+    /// Has the replica promoted, as an operator would who may not lose anything: once it has all that was
+    /// acknowledged. Writes rest meanwhile, and are refused afterwards by a master without its replica.
     pub fn fail_over(&self) -> Result<()> {
         let before = self.master_port()?;
+        let master = self.servers.iter().find(|server| server.port() == before);
+        if let Some(master) = master {
+            master.command::<()>(&["CLIENT", "PAUSE", "30000", "WRITE"])?;
+            eventually("the replica has everything", || {
+                let info: String = master.command(&["INFO", "replication"])?;
+                let after = |name: &str| {
+                    let (_, rest) = info.split_once(name)?;
+                    rest.split([',', '\r']).next()?.parse::<u64>().ok()
+                };
+                Ok(after(",offset=").is_some() && after(",offset=") == after("master_repl_offset:"))
+            })?;
+        }
         self.sentinels[0].command::<()>(&["SENTINEL", "FAILOVER", SERVICE])?;
-        self.await_other_master(before)
+        self.await_other_master(before)?;
+        // At rest it would not follow the new one, which then takes nothing.
+        master.map_or(Ok(()), |master| master.command(&["CLIENT", "UNPAUSE"]))
     }
 
     /// Waits until most sentinels name another master than the one on this port, which says so itself.

@@ -127,7 +127,13 @@ const COUNT: usize = 300;
 async fn work(queue: Queue, node: String) -> Vec<String> {
     let here = backend();
     let (me, mut mine, mut doubt) = (holder(&node), Vec::new(), false);
+    let deadline = Instant::now() + 4 * PATIENCE;
     for round in 0.. {
+        assert!(
+            Instant::now() < deadline,
+            "{node} waits for what does not come: {:?}",
+            queue.counts(&here).await
+        );
         let claimed = match queue.claim(&me, &backend(), 2, &format!("{node}-{round}")).await {
             // What a claim took whose answer was lost is looked for, not claimed again.
             _ if doubt => persisted(|| queue.holding(&me, &here)).await,
