@@ -110,14 +110,17 @@ async fn a_log_is_read_in_pages_and_read_on_later() {
     ingester.stop().await;
 }
 
-/// Reads the stream until it has said `wanted`.
-async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
+/// Reads the stream until it has said `wanted` and the end of its event behind that.
+async fn read_until(stream: &mut TcpStream, wanted: &str, end: &str) -> String {
     let mut said = Vec::new();
-    while !String::from_utf8_lossy(&said).contains(wanted) {
+    loop {
+        let text = String::from_utf8_lossy(&said);
+        if text.split_once(wanted).is_some_and(|(_, rest)| rest.contains(end)) {
+            return text.into_owned();
+        }
         let read = stream.read_buf(&mut said).await.unwrap();
         assert!(read > 0, "ended: {}", String::from_utf8_lossy(&said));
     }
-    String::from_utf8(said).unwrap()
 }
 
 async fn follow(ingester: &Ingester, path: &str, more_headers: &str) -> TcpStream {
@@ -132,10 +135,10 @@ async fn events_are_streamed_as_they_happen_read_on_after_a_break_and_end_with_t
     let ingester = Ingester::start().await;
     enqueued(&ingester, "before").await;
     let mut stream = follow(&ingester, "/api/events", "").await;
-    let head = read_until(&mut stream, "\r\n\r\n").await;
+    let head = read_until(&mut stream, "\r\n", "\r\n\r\n").await;
     assert!(head.contains("200 OK") && head.contains("text/event-stream"), "{head}");
     enqueued(&ingester, "t-1").await;
-    let said = read_until(&mut stream, "\"task\":\"t-1\"").await;
+    let said = read_until(&mut stream, "\"task\":\"t-1\"", "\n\n").await;
     assert!(said.contains("event:pending") && !said.contains("before"), "{said}");
     let id = said.lines().find_map(|line| line.strip_prefix("id:")).unwrap().to_owned();
     drop(stream);
@@ -143,7 +146,7 @@ async fn events_are_streamed_as_they_happen_read_on_after_a_break_and_end_with_t
     ingester.queue.cancel(&"t-1".parse().unwrap(), "ada").await.unwrap();
     let header = format!("Last-Event-ID: {id}\r\n");
     let mut stream = follow(&ingester, "/api/events?task=t-1", &header).await;
-    let said = read_until(&mut stream, "event:cancelled").await;
+    let said = read_until(&mut stream, "event:cancelled", "\n\n").await;
     assert!(said.contains("\"by\":\"ada\""), "{said}");
     let answer = Call::get("/api/events?after=x").send(ingester.api).await;
     assert_eq!(answer.status, 400);
