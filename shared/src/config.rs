@@ -131,6 +131,11 @@ impl QueueConfig {
     pub fn retry(&self) -> Backoff {
         Backoff::new(Duration::from_millis(self.retry_base_ms), Duration::from_millis(self.retry_cap_ms))
     }
+
+    /// How long the locator of a settled task lives: an hour longer than its record, so that it never ends first.
+    pub fn locator_life_ms(&self) -> u64 {
+        (self.finished_age_hours + 1) * 3_600_000
+    }
 }
 
 /// `[ingest]`: the webhook listener.

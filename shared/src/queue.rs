@@ -29,6 +29,7 @@ mod claim;
 mod connection;
 mod control;
 mod enqueue;
+mod enqueue_issue;
 mod error;
 mod events;
 mod inspect;
@@ -46,6 +47,7 @@ mod retention;
 mod script;
 mod server_facts;
 mod settle;
+mod settler;
 mod suspend;
 mod sweep;
 mod tls;
@@ -58,7 +60,8 @@ pub use beat::Beat;
 pub use change::Change;
 pub use claim::{Claim, ClaimHeld, Claimed, Holder};
 pub use control::{Asked, CancelAnswer, ForceReleaseAnswer, ReleaseHeldAnswer};
-pub use enqueue::{Enqueued, IssueEnqueued};
+pub use enqueue::Enqueued;
+pub use enqueue_issue::IssueEnqueued;
 pub use error::QueueError;
 pub use events::Event;
 pub use inspect::{Counts, Depth, ListPage, Waiting};
@@ -86,19 +89,25 @@ struct Inner {
     connections: connection::Connections,
     keys: keys::Keys,
     scripts: script::Scripts,
+    settler: settler::Settler,
     settings: QueueConfig,
 }
 
 impl Queue {
-    /// A queue on the server, the sentinels' master or the cluster that `redis` names. Nothing is connected yet: see [`Queue::check`].
+    /// A queue on the server, the sentinels' master or the cluster that `redis` names. Nothing is connected yet:
+    /// see [`Queue::check`].
     ///
     /// # Errors
     /// [`QueueError::Address`] when the URL is not one of Redis.
     pub fn open(redis: &RedisConfig, settings: &QueueConfig) -> Result<Self, QueueError> {
+        let connections = connection::Connections::new(redis)?;
+        let keys = keys::Keys::new(&redis.prefix);
+        let reach = if connections.is_cluster() { keys::Reach::OneSlot } else { keys::Reach::Everything };
         let inner = Inner {
-            connections: connection::Connections::new(redis)?,
-            keys: keys::Keys::new(&redis.prefix),
-            scripts: script::Scripts::new(settings),
+            scripts: script::Scripts::new(settings, &keys, reach),
+            settler: settler::Settler::default(),
+            connections,
+            keys,
             settings: settings.clone(),
         };
         Ok(Self { inner: Arc::new(inner) })

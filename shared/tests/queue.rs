@@ -9,6 +9,8 @@ mod ground;
 mod acl;
 #[path = "queue/audit.rs"]
 mod audit;
+#[path = "queue/batches.rs"]
+mod batches;
 #[path = "queue/beats.rs"]
 mod beats;
 #[path = "queue/control.rs"]
@@ -41,5 +43,7 @@ mod setting;
 mod tls;
 #[path = "queue/unanswered.rs"]
 mod unanswered;
+#[path = "queue/volume.rs"]
+mod volume;
 #[path = "queue/waking.rs"]
 mod waking;

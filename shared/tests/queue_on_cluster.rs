@@ -4,6 +4,8 @@
 #[path = "ground/cluster.rs"]
 mod ground;
 
+#[path = "queue/batches.rs"]
+mod batches;
 #[path = "queue/beats.rs"]
 mod beats;
 #[path = "queue/cluster.rs"]

@@ -92,6 +92,10 @@ const APART: [CrashPoint; 5] = [
     CrashPoint::GivenBack,
 ];
 
+/// Between steps that only a Redis Cluster takes apart.
+const BETWEEN_SLOTS: [CrashPoint; 4] =
+    [CrashPoint::LocatorTaken, CrashPoint::EffectDue, CrashPoint::IssueFreed, CrashPoint::LocatorEnds];
+
 #[test]
 fn every_crash_point_is_tested() {
     let on_the_way = ON_THE_WAY.map(|(point, ..)| point);
@@ -104,7 +108,7 @@ fn every_crash_point_is_tested() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_anywhere_and_is_restarted_publishes_once_and_leaves_nothing() {
     each(&ON_THE_WAY, |(point, runs, lost)| async move {
-        let forge = Forge::new().await;
+        let forge = forge_with(point).await;
         let id = forge.enqueue().await;
         killed(&forge, point).await;
         let again = forge.cluster.start("pc-1", "w1");
@@ -121,7 +125,7 @@ async fn a_worker_that_dies_anywhere_and_is_restarted_publishes_once_and_leaves_
 async fn what_a_worker_has_begun_that_dies_another_host_ends_once() {
     let rows: Vec<_> = ON_THE_WAY.into_iter().filter(|(point, ..)| ELSEWHERE.contains(point)).collect();
     each(&rows, |(point, runs, lost)| async move {
-        let forge = Forge::new().await;
+        let forge = forge_with(point).await;
         let id = forge.enqueue().await;
         killed(&forge, point).await;
         let _other = forge.cluster.start("pc-2", "w2");
@@ -159,7 +163,7 @@ async fn a_worker_that_freezes_anywhere_and_is_overtaken_changes_nothing_when_it
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ingester_that_dies_anywhere_and_is_asked_again_makes_one_task() {
     each(&INGEST, |point| async move {
-        let forge = Forge::new().await;
+        let forge = forge_with(point).await;
         let (mut first, url) = forge.ingester("ingest-1", &[(VARIABLE, &format!("{point:?}"))]).await;
         assert!(Forge::deliver(&url, "g").await.is_none(), "it died before its answer");
         assert_eq!(first.ended().await, None);
@@ -179,7 +183,7 @@ async fn an_ingester_that_dies_anywhere_and_is_asked_again_makes_one_task() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_an_ingester_that_freezes_and_one_that_overtakes_it_one_task_is_run() {
     each(&[CrashPoint::IssueTaken, CrashPoint::LocatorTaken], |point| async move {
-        let forge = Forge::new().await;
+        let forge = forge_with(point).await;
         let (frozen, url) = forge.ingester("ingest-1", &[(VARIABLE, &format!("{point:?}:freeze"))]).await;
         let late = tokio::spawn(async move { Forge::deliver(&url, "g1").await });
         frozen.frozen().await;
@@ -223,7 +227,7 @@ async fn an_ingester_that_freezes_until_its_task_has_ended_leaves_the_issue_free
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_ends_before_its_second_offer_has_come_to_an_end_is_forgotten_in_time() {
-    let cluster = Cluster::with_agent(TIGHT, "#!/bin/sh\ncat > /dev/null\necho more >> README\n");
+    let cluster = Cluster::on_slots(TIGHT, "#!/bin/sh\ncat > /dev/null\necho more >> README\n");
     let issue = cluster.dir.path().join("issue.md");
     std::fs::write(&issue, "# Make it better\n").unwrap();
     let (repository, issue) = (cluster.remote.path().display().to_string(), issue.display().to_string());
@@ -355,6 +359,11 @@ async fn a_worker_that_dies_after_it_suspended_its_account_leaves_the_task_to_ot
     forge.assert_published_once(&record).await;
     assert_no_workspace_left(&again).await;
     forge.assert_nothing_left().await;
+}
+
+/// A forge whose processes come to `point`.
+async fn forge_with(point: CrashPoint) -> Forge {
+    if BETWEEN_SLOTS.contains(&point) { Forge::on_slots().await } else { Forge::new().await }
 }
 
 /// Lets a worker `w1` on `pc-1` die at `point`.

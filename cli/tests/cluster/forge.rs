@@ -34,8 +34,16 @@ impl Forge {
         Self::with_agent(SOLVING_AGENT).await
     }
 
+    /// On a Redis Cluster.
+    pub async fn on_slots() -> Self {
+        Self::on(Cluster::on_slots(TIGHT, SOLVING_AGENT)).await
+    }
+
     pub async fn with_agent(script: &str) -> Self {
-        let mut cluster = Cluster::with_agent(TIGHT, script);
+        Self::on(Cluster::with_agent(TIGHT, script)).await
+    }
+
+    async fn on(mut cluster: Cluster) -> Self {
         let files = [("Makefile", "test:\n\tgrep -qx 42 answer\n"), ("answer", "41\n")];
         let github = TestGitHub::start(GitRemote::with_files(&files).unwrap()).await.unwrap();
         let settings = [

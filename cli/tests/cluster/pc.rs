@@ -27,6 +27,8 @@ pub const LONG: (u64, u64, u64) = (600_000, 500, 300);
 
 pub struct Cluster {
     pub redis: RedisServer,
+    /// The variable that names it, and what it says.
+    address: (&'static str, String),
     pub remote: GitRemote,
     pub dir: TempDir,
     pub queue: Queue,
@@ -53,6 +55,27 @@ impl Cluster {
 
     pub fn with_agent(times: (u64, u64, u64), agent_script: &str) -> Self {
         let redis = RedisServer::start().expect("redis-server starts");
+        let url = redis.url();
+        Self::on_redis(redis, ("REDIS_URL", url), times, agent_script)
+    }
+
+    /// The same on a Redis Cluster, of one node: what lies in different slots takes several steps.
+    pub fn on_slots(times: (u64, u64, u64), agent_script: &str) -> Self {
+        let redis = RedisServer::start_on_port(&["--cluster-enabled", "yes"]).expect("redis-server starts");
+        redis.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).expect("slots");
+        while !redis.command::<String>(&["CLUSTER", "INFO"]).expect("answers").contains("cluster_state:ok") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let address = redis.address();
+        Self::on_redis(redis, ("CLAUDE_CLUSTER__REDIS__CLUSTER", address), times, agent_script)
+    }
+
+    fn on_redis(
+        redis: RedisServer,
+        address: (&'static str, String),
+        times: (u64, u64, u64),
+        agent_script: &str,
+    ) -> Self {
         let remote =
             GitRemote::with_files(&[("Makefile", "test:\n\ttest -e README\n"), ("README", "sample\n")])
                 .expect("a git remote");
@@ -62,10 +85,13 @@ impl Cluster {
         fs::write(&agent, agent_script).expect("the agent is written");
         fs::set_permissions(&agent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
         let mut config = Config::defaults().expect("defaults");
-        config.redis.url = redis.url().into();
+        match &address {
+            ("REDIS_URL", url) => config.redis.url = url.clone().into(),
+            (_, node) => config.redis.cluster = vec![node.clone()],
+        }
         (config.queue.lease_ms, config.queue.beat_ms, config.queue.sweep_ms) = times;
         let queue = Queue::open(&config.redis, &config.queue).expect("the address is good");
-        Self { redis, remote, dir, queue, marker, settings: Vec::new(), times, agent }
+        Self { redis, address, remote, dir, queue, marker, settings: Vec::new(), times, agent }
     }
 
     /// Starts a worker called `node` on a PC called `pc`; its state outlives it.
@@ -105,7 +131,7 @@ impl Cluster {
             .env("HOME", state)
             .env("XDG_STATE_HOME", state)
             .env("XDG_CONFIG_HOME", state)
-            .env("REDIS_URL", self.redis.url())
+            .env(self.address.0, &self.address.1)
             .env("GITHUB_TOKEN", "ghp_canary_token")
             .env("GITHUB_WEBHOOK_SECRET", "canary-webhook-secret")
             .env("CLAUDE_CLUSTER__QUEUE__LEASE_MS", lease.to_string())

@@ -1,23 +1,24 @@
-//! Tasks come in: each at most once by its id, and one active task an issue.
+//! Tasks come in, each at most once by its id.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, stream};
 use redis::Value;
-use tokio::time::sleep;
 
-use super::{Queue, QueueError, inspect::first_word, record, script::NamedScript};
-use crate::{Specialty, Status, TaskId, TaskSpec, crash_point::CrashPoint};
+use super::{Queue, QueueError, inspect::first_word, record};
+use crate::{Specialty, TaskId, TaskSpec, crash_point::CrashPoint};
 
-/// How long an issue's key lasts that names a task not yet enqueued. An ingester that dies in between
-/// leaves the issue free again after this.
-pub(super) const ISSUE_PROVISIONAL_MS: u64 = 60_000;
+/// Most tasks that one call lets in: so many keep Redis from others for less than a millisecond.
+const CALL_TASKS_MAX: usize = 32;
 
-/// How long such a key is taken to mean that its ingester is just about to enqueue. Deliveries for one
-/// issue come in bunches: opened, and labelled in the same second.
-const ISSUE_IN_PROGRESS_MS: u64 = 1_500;
+/// A call is sent when its specifications have so many bytes.
+const CALL_BYTES: usize = 262_144;
 
-/// Wait before such a key is looked at again.
-const ISSUE_PAUSE: Duration = Duration::from_millis(25);
+/// Calls of one [`Queue::enqueue_all`] that are under way at once.
+const CALLS_UNDER_WAY_MAX: usize = 4;
+
+/// How often a task may be found to be located elsewhere before it is given up: it is being moved to and fro.
+const MOVES_MAX: u32 = 8;
 
 /// What became of a task that was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,163 +30,162 @@ pub enum Enqueued {
     },
 }
 
-/// What became of a task that an issue asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IssueEnqueued {
+/// What a script says of one task.
+pub(super) enum Admitted {
     Created,
-    /// The issue has an unsettled task already.
-    Duplicate {
-        task: TaskId,
-    },
-    /// This very delivery made a task before, or what it tells of did, or something later.
-    Delivered {
-        task: TaskId,
-    },
+    Exists,
+    /// Its locator names this specialty, in which it is to be offered.
+    Elsewhere(Specialty),
 }
 
-/// What an issue's key names.
-pub(super) struct Named {
-    pub task: TaskId,
-    /// Life of a provisional key; `None` of a lasting one.
-    left_ms: Option<u64>,
+/// A task on its way in.
+#[derive(Clone)]
+struct Offer {
+    /// In the slice that was given.
+    place: usize,
+    specialty: Specialty,
 }
 
 impl Queue {
     /// Makes the task pending. Idempotent by id: repeating it after an answer that was lost is safe.
     pub async fn enqueue(&self, spec: &TaskSpec) -> Result<Enqueued, QueueError> {
-        self.admit(spec, &self.inner.scripts.enqueue).await
+        let answer = self.enqueue_all(std::slice::from_ref(spec)).await.pop();
+        answer.unwrap_or_else(|| Err(QueueError::unexpected("enqueue", "no answer")))
+    }
+
+    /// Makes many tasks pending, several with each call to Redis; one answer for each, in the same order. A task
+    /// that meets an error stops no other. Idempotent by id, like [`Queue::enqueue`].
+    pub async fn enqueue_all(&self, specs: &[TaskSpec]) -> Vec<Result<Enqueued, QueueError>> {
+        let mut answers: Vec<_> = specs
+            .iter()
+            .map(|_| Err(QueueError::unexpected("enqueue", "its locator is moved all the time")))
+            .collect();
+        let offers = specs.iter().enumerate();
+        let mut offers: Vec<Offer> =
+            offers.map(|(place, spec)| Offer { place, specialty: spec.specialty.clone() }).collect();
+        for _ in 0..MOVES_MAX {
+            let calls: Vec<_> =
+                calls(specs, offers).into_iter().map(|call| self.offer(specs, call)).collect();
+            offers = Vec::new();
+            let mut calls = stream::iter(calls).buffer_unordered(CALLS_UNDER_WAY_MAX);
+            while let Some((call, admitted)) = calls.next().await {
+                for (offer, admitted) in call.into_iter().zip(admitted) {
+                    answers[offer.place] = match admitted {
+                        Ok(Admitted::Created) => Ok(Enqueued::Created),
+                        Ok(Admitted::Exists) => Ok(Enqueued::Exists { specialty: offer.specialty }),
+                        Ok(Admitted::Elsewhere(specialty)) => {
+                            offers.push(Offer { specialty, ..offer });
+                            continue;
+                        }
+                        Err(error) => Err(error),
+                    };
+                }
+            }
+            if offers.is_empty() {
+                break;
+            }
+        }
+        answers
     }
 
     /// Makes the task held: in no stream, until it is claimed by id or released.
     pub async fn hold(&self, spec: &TaskSpec) -> Result<Enqueued, QueueError> {
-        self.admit(spec, &self.inner.scripts.hold).await
-    }
-
-    /// Makes the task of an issue pending, unless the issue has an unsettled one, or `delivery` made one.
-    ///
-    /// The issue's key is taken first, for a minute; then the task is enqueued; then key and delivery are made
-    /// lasting. Stopped in between, a redelivery ends in one task: either this one is found through the
-    /// issue's key, or the key names a task that never came to be and is replaced. Should two tasks of an
-    /// issue come to be all the same (one ingester slept between the steps), a worker cancels the one that
-    /// the key does not name before it prepares anything.
-    ///
-    /// What triggers is told more than once, by a webhook and by a poll, and perhaps days apart: what happened no later,
-    /// by the forge's clock, than what led to a task before makes none.
-    pub async fn enqueue_issue(
-        &self,
-        spec: &TaskSpec,
-        delivery: Option<&str>,
-    ) -> Result<IssueEnqueued, QueueError> {
-        if let Some(guid) = delivery
-            && let Some(task) = self.delivered(guid).await?
-        {
-            return Ok(IssueEnqueued::Delivered { task });
-        }
-        let Some(number) = spec.issue else {
-            return Err(QueueError::unexpected("enqueue_issue", "the task has no issue"));
-        };
-        let key = self.keys().issue(&spec.repository, number);
-        let mut expected = None;
-        loop {
-            match self.issue_take(&key, &spec.id, expected.as_ref(), ISSUE_PROVISIONAL_MS).await? {
-                None => break,
-                Some(Named { task, left_ms }) => match self.task(&task).await? {
-                    Some(record) if !record.status.is_settled() => {
-                        self.remember_trigger(spec, &task).await?;
-                        self.remember_delivery(delivery, &task).await?;
-                        return Ok(IssueEnqueued::Duplicate { task });
-                    }
-                    None if left_ms.is_some_and(|ms| ms + ISSUE_IN_PROGRESS_MS > ISSUE_PROVISIONAL_MS) => {
-                        sleep(ISSUE_PAUSE).await;
-                    }
-                    // Settled, or never enqueued: replaced, if the key still names it.
-                    _ => expected = Some(task),
-                },
-            }
-        }
-        CrashPoint::IssueTaken.reached();
-        // Asked with the issue's key in hand: nobody else makes a task of the same trigger meanwhile.
-        if let Some(task) = self.triggered(spec).await? {
-            self.inner
-                .scripts
-                .issue_free
-                .call::<u64>(&self.inner.connections, &key, &[spec.id.as_str()])
-                .await?;
-            self.remember_delivery(delivery, &task).await?;
-            return Ok(IssueEnqueued::Delivered { task });
-        }
-        self.remember_trigger(spec, &spec.id).await?;
-        self.enqueue(spec).await?;
-        CrashPoint::IssueEnqueued.reached();
-        self.issue_take(&key, &spec.id, None, 0).await?;
-        self.free_of_settled(&key, &spec.id).await?;
-        CrashPoint::IssueKept.reached();
-        self.remember_delivery(delivery, &spec.id).await?;
-        CrashPoint::DeliveryKept.reached();
-        // Last, so that an outage uses no run up.
-        self.count_issue_run(&spec.repository, number, &spec.id).await?;
-        Ok(IssueEnqueued::Created)
-    }
-
-    /// Whether `spec` is its issue's one active task; made so where the issue's key names no living one. Asked
-    /// by a worker before it prepares anything.
-    pub async fn owns_issue(&self, spec: &TaskSpec) -> Result<Option<TaskId>, QueueError> {
-        let Some(number) = spec.issue else { return Ok(None) };
-        self.own_issue(&self.keys().issue(&spec.repository, number), &spec.id).await
-    }
-
-    /// Makes the issue's key name `id`, unless it names another living task.
-    pub(super) async fn own_issue(&self, key: &str, id: &TaskId) -> Result<Option<TaskId>, QueueError> {
-        let mut expected = None;
-        loop {
-            let Some(Named { task: other, .. }) = self.issue_take(key, id, expected.as_ref(), 0).await?
-            else {
-                self.free_of_settled(key, id).await?;
-                return Ok(None);
-            };
-            match self.task(&other).await? {
-                Some(record) if !record.status.is_settled() && !matches!(record.status, Status::Held) => {
-                    return Ok(Some(other));
-                }
-                _ => expected = Some(other),
-            }
-        }
-    }
-
-    /// Frees an issue of a task that ended before its key was made lasting: whoever did that slept in between, and
-    /// the settlement has freed the issue for the last time.
-    async fn free_of_settled(&self, key: &str, id: &TaskId) -> Result<(), QueueError> {
-        if self.task(id).await?.is_none_or(|record| record.status.is_settled()) {
-            self.inner.scripts.issue_free.call::<u64>(&self.inner.connections, key, &[id.as_str()]).await?;
-        }
-        Ok(())
-    }
-
-    async fn admit(&self, spec: &TaskSpec, script: &NamedScript) -> Result<Enqueued, QueueError> {
         // The locator decides where the record lives, whoever else offers the same id elsewhere.
         let (specialty, located) = self.locate_or_take(&spec.id, &spec.specialty).await?;
         CrashPoint::LocatorTaken.reached();
         self.register_specialties(std::slice::from_ref(&specialty)).await?;
-        let mut spec_there = spec.clone();
-        spec_there.specialty = specialty.clone();
-        let mut args: Vec<Vec<u8>> =
-            vec![spec.id.as_str().into(), spec.priority.as_str().into(), record::encode_spec(&spec_there)?];
-        for (name, value) in record::plain_fields(&spec_there) {
-            args.push(name.into());
-            args.push(value.into());
-        }
+        let mut args = Vec::new();
+        append_task(&mut args, spec, &specialty)?;
+        // One task, so that nobody has to know where it ends.
+        args.remove(3);
         let keys = self.keys().specialty(&specialty);
+        let script = &self.inner.scripts.hold;
         let answer: Vec<Value> = script.call(&self.inner.connections, keys.base(), args).await?;
-        match first_word(&answer).as_str() {
-            "created" => {
+        match admitted(script.name, &first_word(&answer))? {
+            Admitted::Created => {
                 if located {
                     CrashPoint::Relocated.reached();
                     self.keep_locator(&specialty, &spec.id).await?;
                 }
                 Ok(Enqueued::Created)
             }
-            "exists" => Ok(Enqueued::Exists { specialty }),
-            other => Err(QueueError::unexpected(script.name, other)),
+            _ => Ok(Enqueued::Exists { specialty }),
+        }
+    }
+
+    /// One call with tasks of one specialty, and what is said of each.
+    async fn offer(
+        &self,
+        specs: &[TaskSpec],
+        call: Vec<Offer>,
+    ) -> (Vec<Offer>, Vec<Result<Admitted, QueueError>>) {
+        let answers = if self.inner.connections.is_cluster() {
+            self.offer_in_steps(specs, &call).await
+        } else {
+            self.admit(specs, &call).await
+        };
+        (call, answers)
+    }
+
+    /// On a Cluster the locators are taken first. Those that name another specialty are offered there.
+    async fn offer_in_steps(&self, specs: &[TaskSpec], call: &[Offer]) -> Vec<Result<Admitted, QueueError>> {
+        let mut answers = Vec::new();
+        let mut here = Vec::new();
+        for (at, offer) in call.iter().enumerate() {
+            answers.push(match self.locate_or_take(&specs[offer.place].id, &offer.specialty).await {
+                Ok((named, located)) if named == offer.specialty => {
+                    CrashPoint::LocatorTaken.reached();
+                    here.push((at, located));
+                    Ok(Admitted::Exists)
+                }
+                Ok((named, _)) => Ok(Admitted::Elsewhere(named)),
+                Err(error) => Err(error),
+            });
+        }
+        let offers: Vec<Offer> = here.iter().map(|(at, _)| call[*at].clone()).collect();
+        let registered = match offers.first() {
+            Some(first) => self.register_specialties(std::slice::from_ref(&first.specialty)).await,
+            None => Ok(()),
+        };
+        let admitted = match registered {
+            Ok(()) => self.admit(specs, &offers).await,
+            Err(error) => offers.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for (((at, located), offer), admitted) in here.into_iter().zip(offers).zip(admitted) {
+            answers[at] = match admitted {
+                Ok(Admitted::Created) if located => {
+                    CrashPoint::Relocated.reached();
+                    let kept = self.keep_locator(&offer.specialty, &specs[offer.place].id).await;
+                    kept.map(|()| Admitted::Created)
+                }
+                other => other,
+            };
+        }
+        answers
+    }
+
+    /// One call of the script.
+    async fn admit(&self, specs: &[TaskSpec], call: &[Offer]) -> Vec<Result<Admitted, QueueError>> {
+        let Some(first) = call.first() else { return Vec::new() };
+        let script = &self.inner.scripts.enqueue;
+        let answered: Result<Vec<String>, QueueError> = async {
+            let mut args = vec![first.specialty.as_str().into()];
+            for offer in call {
+                append_task(&mut args, &specs[offer.place], &offer.specialty)?;
+            }
+            let keys = self.keys().specialty(&first.specialty);
+            script.call(&self.inner.connections, keys.base(), args).await
+        }
+        .await;
+        match answered {
+            Ok(words) if words.len() == call.len() => {
+                words.iter().map(|word| admitted(script.name, word)).collect()
+            }
+            Ok(words) => {
+                let error = QueueError::unexpected(script.name, format!("{} answers", words.len()));
+                call.iter().map(|_| Err(error.clone())).collect()
+            }
+            Err(error) => call.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
@@ -232,61 +232,66 @@ impl Queue {
         if record.is_some_and(|record| !record.status.is_settled()) {
             return Ok(());
         }
-        let life_s = self.locator_life_s();
+        let life_ms = self.settings().locator_life_ms();
         connections
             .run(async |mut connection| {
-                redis::cmd("EXPIRE").arg(&key).arg(life_s).query_async(&mut connection).await
+                redis::cmd("PEXPIRE").arg(&key).arg(life_ms).query_async(&mut connection).await
             })
             .await
     }
+}
 
-    /// `None` when the key names `id` now, else what it names.
-    pub(super) async fn issue_take(
-        &self,
-        key: &str,
-        id: &TaskId,
-        expected: Option<&TaskId>,
-        life_ms: u64,
-    ) -> Result<Option<Named>, QueueError> {
-        let args = [id.as_str(), expected.map_or("", TaskId::as_str), &life_ms.to_string()];
-        let answer: Vec<Value> =
-            self.inner.scripts.issue_take.call(&self.inner.connections, key, &args).await?;
-        if first_word(&answer) == "taken" {
-            return Ok(None);
+/// Offers by specialty, in calls that are neither too many tasks nor too many bytes.
+fn calls(specs: &[TaskSpec], offers: Vec<Offer>) -> Vec<Vec<Offer>> {
+    let mut by_specialty: BTreeMap<Specialty, Vec<Vec<Offer>>> = BTreeMap::new();
+    let mut bytes = 0;
+    for offer in offers {
+        let calls = by_specialty.entry(offer.specialty.clone()).or_default();
+        let size = specs[offer.place].body.len();
+        match calls.last_mut() {
+            Some(call) if call.len() < CALL_TASKS_MAX && bytes + size <= CALL_BYTES => {
+                bytes += size;
+                call.push(offer);
+            }
+            _ => {
+                bytes = size;
+                calls.push(vec![offer]);
+            }
         }
-        let (_, other, left_ms): (String, String, i64) = redis::from_redis_value(Value::Array(answer))
-            .map_err(|error| QueueError::unexpected("issue_take", error))?;
-        let task = other.parse().map_err(|error| QueueError::unexpected("the issue's key", error))?;
-        Ok(Some(Named { task, left_ms: u64::try_from(left_ms).ok() }))
     }
+    by_specialty.into_values().flatten().collect()
+}
 
-    async fn delivered(&self, guid: &str) -> Result<Option<TaskId>, QueueError> {
-        let key = self.keys().delivery(guid);
-        let named: Option<String> = self
-            .inner
-            .connections
-            .run(async |mut connection| redis::cmd("GET").arg(&key).query_async(&mut connection).await)
-            .await?;
-        named
-            .map(|text| text.parse().map_err(|error| QueueError::unexpected("a delivery", error)))
-            .transpose()
+/// One task as `admit.lua` reads it, in the specialty that its locator names.
+pub(super) fn append_task(
+    args: &mut Vec<Vec<u8>>,
+    spec: &TaskSpec,
+    specialty: &Specialty,
+) -> Result<(), QueueError> {
+    let encoded = if spec.specialty == *specialty {
+        record::encode_spec(spec)?
+    } else {
+        record::encode_spec(&TaskSpec { specialty: specialty.clone(), ..spec.clone() })?
+    };
+    let fields = record::plain_fields(spec);
+    args.extend([spec.id.as_str().into(), spec.priority.as_str().into(), encoded]);
+    args.push((2 * fields.len()).to_string().into());
+    for (name, value) in fields {
+        args.extend([name.into(), value.into()]);
     }
+    Ok(())
+}
 
-    async fn remember_delivery(&self, delivery: Option<&str>, id: &TaskId) -> Result<(), QueueError> {
-        let Some(guid) = delivery else { return Ok(()) };
-        let key = self.keys().delivery(guid);
-        let life_s = self.settings().delivery_ttl_hours * 3_600;
-        self.inner
-            .connections
-            .run(async |mut connection| {
-                redis::cmd("SET")
-                    .arg(&key)
-                    .arg(id.as_str())
-                    .arg("EX")
-                    .arg(life_s)
-                    .query_async(&mut connection)
-                    .await
-            })
-            .await
+/// A word of the answer of `script`.
+pub(super) fn admitted(script: &'static str, word: &str) -> Result<Admitted, QueueError> {
+    match word.split_once(' ').unwrap_or((word, "")) {
+        ("created", _) => Ok(Admitted::Created),
+        ("exists", _) => Ok(Admitted::Exists),
+        ("elsewhere", name) => name
+            .parse()
+            .map(Admitted::Elsewhere)
+            .map_err(|error| QueueError::unexpected("the locator", error)),
+        ("error", detail) => Err(QueueError::of_one_task(script, detail)),
+        _ => Err(QueueError::unexpected(script, word)),
     }
 }

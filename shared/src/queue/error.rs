@@ -5,7 +5,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use super::tls;
 
 /// What a caller of the queue branches on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// The configured address is not one of Redis.
     #[error(
@@ -38,6 +38,14 @@ impl QueueError {
     /// Whether this connection's user lacks a right: another's may do it.
     pub(super) fn is_denied(&self) -> bool {
         matches!(self, Self::Refused(text) if text.contains(DENIED_ADVICE))
+    }
+
+    /// What a script told of one task, the rest of its answer being good.
+    pub(super) fn of_one_task(operation: &'static str, detail: &str) -> Self {
+        if detail.contains(SCRIPT_WITHOUT_PERMISSION) {
+            return Self::Refused(format!("{detail}; {DENIED_ADVICE}"));
+        }
+        Self::unexpected(operation, detail)
     }
 
     pub(super) fn unexpected(operation: &'static str, detail: impl std::fmt::Display) -> Self {

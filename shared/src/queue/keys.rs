@@ -46,6 +46,16 @@ const NAMES: [(&str, &str); 18] = [
     ("SWEEP", "sweep"),
 ];
 
+/// The same for keys that begin with the prefix alone.
+const ELSEWHERE: [(&str, &str); 3] = [
+    // set: names of all specialties
+    ("SPECIALTIES", "specialties"),
+    // string a task: the specialty that holds its record
+    ("LOCATOR", "task:"),
+    // string an issue: its one active task
+    ("ISSUE", "issue:"),
+];
+
 /// `local NAME = base .. 'key'` for each name that `script` mentions.
 pub fn lua_constants(script: &str) -> String {
     let mut lines = String::new();
@@ -53,6 +63,15 @@ pub fn lua_constants(script: &str) -> String {
         lines.extend(["local ", constant, " = base .. '", name, "'\n"]);
     }
     lines
+}
+
+/// Whether a script may touch what lies in other slots than its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// One server, or a master with replicas: all keys are at hand.
+    Everything,
+    /// A node of a Cluster: only the slot of the script's specialty.
+    OneSlot,
 }
 
 /// The keys of one installation: everything under one prefix.
@@ -74,6 +93,21 @@ impl Keys {
 
     pub fn specialty(&self, specialty: &Specialty) -> SpecialtyKeys {
         SpecialtyKeys { base: format!("{}:{{{specialty}}}:", self.prefix) }
+    }
+
+    /// `local NAME = '<prefix>:...'` for each key in another slot that `script` mentions; nil where it is out of
+    /// reach.
+    pub fn lua_constants(&self, script: &str, reach: Reach) -> String {
+        let mut lines = String::new();
+        for (constant, name) in ELSEWHERE.iter().filter(|(constant, _)| script.contains(constant)) {
+            match reach {
+                Reach::Everything => {
+                    lines.extend(["local ", constant, " = '", &self.prefix, ":", name, "'\n"]);
+                }
+                Reach::OneSlot => lines.extend(["local ", constant, " = nil\n"]),
+            }
+        }
+        lines
     }
 
     /// set: names of all specialties that ever had a task or a worker.

@@ -2,7 +2,7 @@
 //!
 //! The transition writes an outbox entry in its own script; the effects follow and are repeatable, then the
 //! entry goes. Whoever settled does it at once; what is left behind by a crash, a sweep finds, and decides by what
-//! the task has come to since.
+//! the task has come to since. On one server, where nothing lies in another slot, a settlement does it itself.
 
 use redis::Value;
 
@@ -44,11 +44,6 @@ impl Queue {
         }
     }
 
-    /// How long a settled task is located: an hour longer than its record lasts, so that a locator never ends first.
-    pub(super) fn locator_life_s(&self) -> u64 {
-        self.settings().finished_age_hours * 3_600 + 3_600
-    }
-
     /// The effects of one entry; repeatable.
     async fn carry_out(&self, specialty: &Specialty, due: &OutboxEntry) -> Result<(), QueueError> {
         let OutboxEntry { entry, task, issue } = due;
@@ -58,13 +53,17 @@ impl Queue {
             self.inner.scripts.issue_free.call::<u64>(connections, &key, &[task.as_str()]).await?;
             CrashPoint::IssueFreed.reached();
         }
-        let life_s = self.locator_life_s();
+        let life_ms = self.settings().locator_life_ms();
         let outbox = self.keys().specialty(specialty).outbox();
         let locator = task.parse::<TaskId>().map(|id| self.keys().locator(&id));
         connections
             .run(async |mut connection| {
                 if let Ok(locator) = &locator {
-                    redis::cmd("EXPIRE").arg(locator).arg(life_s).query_async::<()>(&mut connection).await?;
+                    redis::cmd("PEXPIRE")
+                        .arg(locator)
+                        .arg(life_ms)
+                        .query_async::<()>(&mut connection)
+                        .await?;
                     CrashPoint::LocatorEnds.reached();
                 }
                 redis::cmd("XDEL").arg(&outbox).arg(entry).query_async::<()>(&mut connection).await
@@ -188,7 +187,7 @@ impl Queue {
             self.inner.scripts.issue_free.call::<u64>(connections, &key, &[id.as_str()]).await?;
         }
         let locator = self.keys().locator(id);
-        let life_ms = if life == Life::Gone { LOCATOR_REST_MS } else { 1_000 * self.locator_life_s() };
+        let life_ms = if life == Life::Gone { LOCATOR_REST_MS } else { self.settings().locator_life_ms() };
         let args = [specialty.as_str(), &life_ms.to_string()];
         self.inner.scripts.locator_end.call::<u8>(connections, &locator, &args).await?;
         Ok(())

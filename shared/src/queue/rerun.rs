@@ -1,6 +1,6 @@
 //! A person wants a task to run again that ended without a result.
 
-use super::{Queue, QueueError, enqueue::ISSUE_PROVISIONAL_MS, inspect::first_word};
+use super::{Queue, QueueError, enqueue_issue::ISSUE_PROVISIONAL_MS, inspect::first_word};
 use crate::{RepositoryName, TaskId, TaskRecord};
 
 /// The answer to a manual retry.

@@ -6,12 +6,23 @@ use super::{QueueError, connection::Connections, keys};
 use crate::config::QueueConfig;
 
 const PRELUDE: &str = include_str!("lua/prelude.lua");
-const LOSE: &str = include_str!("lua/lose.lua");
-const AUDIT: &str = include_str!("lua/audit.lua");
-const TRANSIT: &str = include_str!("lua/transit.lua");
 
-/// What `transit.lua` has; a script that mentions any of it gets it.
-const TRANSIT_NAMES: [&str; 5] = ["WAITS", "IN_TRANSIT", "park(", "effect(", "place("];
+/// What stands between the prelude and the scripts that mention any of its names.
+const PARTS: [(&[&str], &str); 4] = [
+    (&["WAITS", "IN_TRANSIT", "park(", "effect(", "place("], include_str!("lua/transit.lua")),
+    (&["lose("], include_str!("lua/lose.lua")),
+    (&["audit("], include_str!("lua/audit.lua")),
+    (&["admit("], include_str!("lua/admit.lua")),
+];
+
+/// A settlement is one script over the four ways in which a run may end.
+const SETTLE: &str = concat!(
+    include_str!("lua/complete.lua"),
+    include_str!("lua/fail.lua"),
+    include_str!("lua/retry.lua"),
+    include_str!("lua/release.lua"),
+    include_str!("lua/settle.lua")
+);
 
 /// Without flags a script is refused when Redis is full; with `allow-oom` it runs, so that a full Redis drains.
 const DENY_OOM: &str = "#!lua\n";
@@ -37,10 +48,7 @@ pub struct Scripts {
     pub renew: NamedScript,
     pub held: NamedScript,
     pub phase: NamedScript,
-    pub complete: NamedScript,
-    pub fail: NamedScript,
-    pub retry: NamedScript,
-    pub release: NamedScript,
+    pub settle: NamedScript,
     pub cancel: NamedScript,
     pub force_release: NamedScript,
     pub rerun: NamedScript,
@@ -80,22 +88,24 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    pub fn new(settings: &QueueConfig) -> Self {
+    /// `reach`: whether what lies in other slots is at hand, as it is on every server but a Cluster.
+    pub fn new(settings: &QueueConfig, keys: &keys::Keys, reach: keys::Reach) -> Self {
+        let keep_ms = settings.finished_age_hours * 3_600_000;
         let limits = format!(
-            "local PARKED, EVENTS_MAX, KEEP_COUNT, KEEP_MS = '{}', '{}', {}, {}\n",
+            "local PARKED, EVENTS_MAX, KEEP_COUNT, KEEP_MS, LOCATOR_MS = '{}', '{}', {}, {keep_ms}, '{}'\n",
             keys::PARKED_CONSUMER,
             settings.events_count_max,
             settings.finished_count_max,
-            settings.finished_age_hours * 3_600_000
+            settings.locator_life_ms(),
         );
         let in_slot = |name, flags: &str, body: &str| {
-            let lose = if body.contains("lose(") { LOSE } else { "" };
-            let audit = if body.contains("audit(") { AUDIT } else { "" };
-            let transit = if TRANSIT_NAMES.iter().any(|name| body.contains(name)) { TRANSIT } else { "" };
-            let text = format!("{PRELUDE}{transit}{lose}{audit}{body}");
+            let named = |names: &[&str]| names.iter().any(|name| body.contains(name));
+            let parts: String =
+                PARTS.iter().filter(|(names, _)| named(names)).map(|(_, part)| *part).collect();
+            let text = prelude_for(&format!("{parts}{body}"));
             // A shebang is the first line; constants come before the prelude that uses them.
             let (first, rest) = text.split_once("local base = KEYS[1]\n").unwrap_or(("", &text));
-            let constants = keys::lua_constants(&text);
+            let constants = keys::lua_constants(&text) + &keys.lua_constants(&text, reach);
             let script = format!("{flags}{first}local base = KEYS[1]\n{constants}{limits}{rest}");
             NamedScript { name, script: Script::new(&script) }
         };
@@ -111,10 +121,7 @@ impl Scripts {
             renew: in_slot("renew", ALLOW_OOM, include_str!("lua/renew.lua")),
             held: in_slot("held", ALLOW_OOM, include_str!("lua/held.lua")),
             phase: in_slot("phase", ALLOW_OOM, include_str!("lua/phase.lua")),
-            complete: in_slot("complete", ALLOW_OOM, include_str!("lua/complete.lua")),
-            fail: in_slot("fail", ALLOW_OOM, include_str!("lua/fail.lua")),
-            retry: in_slot("retry", ALLOW_OOM, include_str!("lua/retry.lua")),
-            release: in_slot("release", ALLOW_OOM, include_str!("lua/release.lua")),
+            settle: in_slot("settle", ALLOW_OOM, SETTLE),
             cancel: in_slot("cancel", ALLOW_OOM, include_str!("lua/cancel.lua")),
             force_release: in_slot("force_release", ALLOW_OOM, include_str!("lua/force_release.lua")),
             rerun: in_slot("rerun", DENY_OOM, include_str!("lua/rerun.lua")),
@@ -155,6 +162,21 @@ impl Scripts {
     }
 }
 
+/// `body` behind the paragraphs of the prelude that it needs, itself or through others: a call makes anew
+/// whatever its script defines.
+fn prelude_for(body: &str) -> String {
+    let mut text = body.to_owned();
+    for paragraph in PRELUDE.split("\n\n").collect::<Vec<_>>().into_iter().rev() {
+        let definition = paragraph.lines().find_map(|line| line.strip_prefix("local "));
+        let function =
+            definition.and_then(|rest| rest.strip_prefix("function ")?.split_inclusive('(').next());
+        if function.is_none_or(|call| text.contains(call)) {
+            text = format!("{paragraph}\n\n{text}");
+        }
+    }
+    text
+}
+
 impl NamedScript {
     /// Runs the script on the slot of `key`. A server that has forgotten it gets it again (`NOSCRIPT`).
     pub async fn call<T: FromRedisValue>(
@@ -178,11 +200,29 @@ impl NamedScript {
             invocation.key(*key);
         }
         invocation.arg(args);
-        connections.run(async |mut connection| invocation.invoke_async(&mut connection).await).await.map_err(
-            |error| match error {
-                QueueError::Unexpected { detail, .. } => QueueError::unexpected(self.name, detail),
-                other => other,
-            },
-        )
+        // On the heap: whoever waits for a script, and there are many, holds no more than a pointer.
+        let answer =
+            Box::pin(connections.run(async |mut connection| invocation.invoke_async(&mut connection).await));
+        answer.await.map_err(|error| match error {
+            QueueError::Unexpected { detail, .. } => QueueError::unexpected(self.name, detail),
+            other => other,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_gets_what_it_calls_and_what_that_calls_and_nothing_else() {
+        let text = prelude_for("finish(id)\n");
+        for needed in ["local base", "function finish(", "function drop_entry(", "function forget(", "RANK ="]
+        {
+            assert!(text.contains(needed), "{needed}");
+        }
+        for other in ["function waiting(", "function give_back("] {
+            assert!(!text.contains(other), "{other}");
+        }
     }
 }

@@ -9,7 +9,6 @@ use super::{
     inspect::{first_word, text},
     outbox::OutboxEntry,
     record,
-    script::NamedScript,
 };
 use crate::{Failure, Outcome, Specialty, TaskSpec, crash_point::CrashPoint};
 
@@ -30,20 +29,16 @@ pub enum Settlement {
 impl Queue {
     /// Active -> completed.
     pub async fn complete(&self, lease: &Lease, outcome: &Outcome) -> Result<Settlement, QueueError> {
-        let mut args = lease.args();
-        for (name, value) in record::outcome_fields(outcome) {
-            args.extend([name.to_owned(), value]);
-        }
-        self.settle(&self.inner.scripts.complete, lease, args).await
+        let fields = record::outcome_fields(outcome).into_iter();
+        self.settle("complete", lease, fields.flat_map(|(name, value)| [name.to_owned(), value]).collect())
+            .await
     }
 
     /// Active -> failed.
     pub async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settlement, QueueError> {
-        let mut args = lease.args();
-        args.push(failure.class.to_string());
-        args.push(record::failure_message(failure));
-        args.push(failure.branch.clone().unwrap_or_default());
-        self.settle(&self.inner.scripts.fail, lease, args).await
+        let branch = failure.branch.clone().unwrap_or_default();
+        let more = vec![failure.class.to_string(), record::failure_message(failure), branch];
+        self.settle("fail", lease, more).await
     }
 
     /// Active -> delayed, counted; failed when that was the last attempt.
@@ -53,36 +48,42 @@ impl Queue {
         failure: &Failure,
         delay: Duration,
     ) -> Result<Settlement, QueueError> {
-        let mut args = lease.args();
-        args.push(delay.as_millis().to_string());
-        args.push(self.settings().attempts_max.to_string());
-        args.push(failure.class.to_string());
-        args.push(record::failure_message(failure));
-        self.settle(&self.inner.scripts.retry, lease, args).await
+        let more = vec![
+            delay.as_millis().to_string(),
+            self.settings().attempts_max.to_string(),
+            failure.class.to_string(),
+            record::failure_message(failure),
+        ];
+        self.settle("retry", lease, more).await
     }
 
     /// Active -> pending, uncounted and next in line.
     pub async fn release(&self, lease: &Lease, reason: &str) -> Result<Settlement, QueueError> {
-        let mut args = lease.args();
-        args.push(reason.to_owned());
-        self.settle(&self.inner.scripts.release, lease, args).await
+        self.settle("release", lease, vec![reason.to_owned()]).await
     }
 
     async fn settle(
         &self,
-        script: &NamedScript,
+        transition: &str,
         lease: &Lease,
-        args: Vec<String>,
+        more: Vec<String>,
     ) -> Result<Settlement, QueueError> {
-        let keys = self.keys().specialty(&lease.specialty);
-        let answer: Vec<Value> = script.call(&self.inner.connections, keys.base(), args).await?;
+        let mut args = vec![transition.to_owned()];
+        args.extend(lease.args());
+        args.push(more.len().to_string());
+        args.extend(more);
+        let answer = self.inner.settler.settle(self, &lease.specialty, args).await?;
         let settlement = match first_word(&answer).as_str() {
             "done" => Settlement::Done,
             "failed" => Settlement::Failed,
             "cancelled" => Settlement::Cancelled,
             "already" => Settlement::Already,
             "stale" => Settlement::Stale,
-            other => return Err(QueueError::unexpected(script.name, other)),
+            "error" => {
+                let detail = answer.get(1).map(text).unwrap_or_default();
+                return Err(QueueError::of_one_task("settle", &detail));
+            }
+            other => return Err(QueueError::unexpected("settle", other)),
         };
         CrashPoint::Settled.reached();
         self.deliver_answer(&lease.specialty, lease.id.as_str(), &answer).await;

@@ -81,8 +81,6 @@ pub struct Shelf {
     pub marker: bool,
     pub paused: bool,
     sweeps: Sweeps,
-    /// Tasks whose end is still to be told elsewhere.
-    outbox: Vec<usize>,
 }
 
 pub struct World {
@@ -135,7 +133,7 @@ impl Task {
 impl World {
     pub fn new(specialties: usize, keep: usize, keep_ticks: f64) -> Self {
         let sweeps = Sweeps { at: None, next: 0.0, grace: f64::MIN };
-        let shelf = Shelf { marker: false, paused: false, sweeps, outbox: Vec::new() };
+        let shelf = Shelf { marker: false, paused: false, sweeps };
         Self {
             now: 1_000.0,
             tasks: BTreeMap::new(),
@@ -243,7 +241,9 @@ impl World {
         for (id, fence) in taken {
             self.activate(*id, holder, *fence);
         }
-        if taken.len() == slots && self.waiting(specialty) > 0 {
+        if taken.len() < slots {
+            self.shelves[specialty].marker = false;
+        } else if self.waiting(specialty) > 0 {
             self.shelves[specialty].marker = true;
         }
     }
@@ -344,10 +344,7 @@ impl World {
         let status = self.tasks.get(&id)?.status();
         match status {
             "active" => self.task(id).cancel = true,
-            "held" | "pending" | "delayed" => {
-                self.finish(id, State::Cancelled { at: self.now });
-                self.tell(id);
-            }
+            "held" | "pending" | "delayed" => self.finish(id, State::Cancelled { at: self.now }),
             _ => {}
         }
         Some(status)
@@ -360,13 +357,7 @@ impl World {
         settle: impl FnOnce(&mut Self) -> Settlement,
     ) -> Settlement {
         match self.may_settle(id, lease) {
-            Settlement::Done => {
-                let settlement = settle(self);
-                if self.tasks.get(&id).is_none_or(Task::is_settled) {
-                    self.tell(id);
-                }
-                settlement
-            }
+            Settlement::Done => settle(self),
             refused => refused,
         }
     }
@@ -388,7 +379,7 @@ impl World {
         self.shelves[specialty].marker = true;
     }
 
-    /// Ends the task; that is told elsewhere by [`World::tell`], at once or by a sweep.
+    /// Ends the task; its issue is free again.
     fn finish(&mut self, id: usize, state: State) {
         let task = self.task(id);
         task.settled = task.holder.as_ref().map(|(_, fence)| *fence);
@@ -396,14 +387,11 @@ impl World {
         task.entered = false;
         let (specialty, status) = (task.specialty, task.status());
         self.trim(specialty, status);
+        self.tell(id);
     }
 
-    /// The issue of a settled task is free again.
+    /// The issue of a task that has ended is free again.
     fn tell(&mut self, id: usize) {
-        // The id may have come to a new life since.
-        if self.tasks.get(&id).is_some_and(|task| !task.is_settled()) {
-            return;
-        }
         if let Some(issue) = issue_of(id)
             && self.issues.get(&issue) == Some(&id)
         {

@@ -134,9 +134,14 @@ impl Setting {
         self.queue.task(id).await.expect("task").expect("the task exists").status.name().to_owned()
     }
 
+    /// Whether one server has all of this test's keys.
+    pub fn has_everything(&self) -> bool {
+        self.own.is_some() || ground().has_everything()
+    }
+
     /// What all of this test's keys say together. On a cluster no server has all of them, and nothing is found.
     pub fn audit(&self) -> Audit {
-        if self.own.is_none() && !ground().has_everything() {
+        if !self.has_everything() {
             return Audit::default();
         }
         let settings = self.queue.settings();

@@ -128,21 +128,26 @@ async fn an_enqueue_and_a_hold_are_done_once_though_their_answers_are_lost() {
     let server = RedisServer::start().unwrap();
     let thief = Thief::before(&server).await;
     let queue = queue_before(&thief).await;
-    for text in ["ccc:task:a\r\n", IN_SLOT] {
-        let spec = task(if text == IN_SLOT { "b" } else { "a" }, "backend");
+    thief.steal(IN_SLOT);
+    unanswered(&queue.enqueue(&task("a", "backend")).await);
+    thief.assert_stolen();
+    assert_eq!(
+        queue.enqueue(&task("a", "backend")).await.unwrap(),
+        Enqueued::Exists { specialty: backend() }
+    );
+    // A held task's locator is taken first.
+    for text in ["ccc:task:b\r\n", IN_SLOT] {
+        let spec = task(if text == IN_SLOT { "c" } else { "b" }, "backend");
         thief.steal(text);
-        unanswered(&queue.enqueue(&spec).await);
+        unanswered(&queue.hold(&spec).await);
         thief.assert_stolen();
-        let again = queue.enqueue(&spec).await.unwrap();
+        let again = queue.hold(&spec).await.unwrap();
         let expected =
             if text == IN_SLOT { Enqueued::Exists { specialty: backend() } } else { Enqueued::Created };
         assert_eq!(again, expected);
     }
-    thief.steal(IN_SLOT);
-    unanswered(&queue.hold(&task("c", "backend")).await);
-    assert_eq!(queue.hold(&task("c", "backend")).await.unwrap(), Enqueued::Exists { specialty: backend() });
     let counts = queue.counts(&backend()).await.unwrap();
-    assert_eq!((counts.pending, counts.held), (2, 1));
+    assert_eq!((counts.pending, counts.held), (1, 2));
 }
 
 #[tokio::test]

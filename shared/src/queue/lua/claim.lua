@@ -7,38 +7,53 @@ local want, node, incarnation, nonce, lease_ms = tonumber(ARGV[1]), ARGV[2], ARG
 local ORPHANS_MAX = 100
 if redis.call('EXISTS', PAUSED) == 1 then return { 'paused' } end
 local ms, us = now()
-local tasks, orphans = {}, 0
+local tasks, orphans, failed = {}, 0, false
 
 local have_returned = redis.call('ZCARD', AGAIN) > 0
 
--- Leases the task of an entry. 'kept': a group that was made anew has delivered what is leased or delayed.
--- 'orphan': the entry of a task that was cancelled, moved or deleted.
-local function lease(stream, entry, id, spec)
-  local f = fields(id, 'status', 'entry', 'fence', 'runs', 'attempts', 'own', 'worker')
-  if f[2] ~= entry then return 'orphan' end
-  if (f[1] == 'active' or f[1] == 'delayed') and entry ~= '' then
-    pend(stream, entry, f[1] == 'active' and f[7] or PARKED)
-    return 'kept'
-  end
-  if f[1] ~= 'pending' then return 'orphan' end
-  local fence = int(math.max(num(f[3]) + 1, us))
-  local runs = int(num(f[4]) + 1)
-  if f[6] == '1' then spec = redis.call('GET', SPEC .. id) or '' end
-  redis.call('HSET', RECORD .. id, 'status', 'active', 'worker', node, 'incarnation', incarnation, 'nonce', nonce,
-    'fence', fence, 'runs', runs, 'claimed_at', int(ms), 'phase', 'claimed')
-  redis.call('ZADD', LEASES, int(ms + lease_ms), id)
-  event('active', id, 'worker', node, 'fence', fence)
-  tasks[#tasks + 1] = { id, fence, runs, int(num(f[5])), spec }
-  return 'leased'
-end
-
--- What an entry that is not leased comes to. Counted, so that a claim ends.
-local function pass(verdict, stream, entry)
-  if verdict == 'orphan' and entry ~= '' then
+-- Drops the entry of a task that was cancelled, moved or deleted. Counted, so that a claim ends.
+local function orphaned(stream, entry)
+  if entry ~= '' then
     redis.call('XACK', stream, 'workers', entry)
     redis.call('XDEL', stream, entry)
   end
   orphans = orphans + 1
+end
+
+-- The task of an entry, if it is to be leased.
+local function candidate(stream, entry, id, spec)
+  local f = fields(id, 'status', 'entry', 'fence', 'runs', 'attempts', 'own', 'worker')
+  if f[1] == 'pending' and f[2] == entry then
+    if f[6] == '1' then
+      local own = redis.pcall('GET', SPEC .. id)
+      spec = type(own) == 'string' and own or ''
+    end
+    return { id, int(math.max(num(f[3]) + 1, us)), int(num(f[4]) + 1), f[5] or '0', spec }
+  end
+  if f[2] == entry and entry ~= '' and (f[1] == 'active' or f[1] == 'delayed') then
+    -- A group that was made anew has delivered what is leased or delayed.
+    pend(stream, entry, f[1] == 'active' and f[7] or PARKED)
+    orphans = orphans + 1
+  else
+    orphaned(stream, entry)
+  end
+end
+
+local function lease(found)
+  if #found == 0 then return end
+  local expires, at = int(ms + lease_ms), int(ms)
+  local leases = {}
+  for _, task in ipairs(found) do
+    leases[#leases + 1] = expires
+    leases[#leases + 1] = task[1]
+  end
+  redis.call('ZADD', LEASES, unpack(leases))
+  for _, task in ipairs(found) do
+    redis.call('HSET', RECORD .. task[1], 'status', 'active', 'worker', node, 'incarnation', incarnation,
+      'nonce', nonce, 'fence', task[2], 'runs', task[3], 'claimed_at', at, 'phase', 'claimed')
+    event('active', task[1], 'worker', node, 'fence', task[2])
+    tasks[#tasks + 1] = task
+  end
 end
 
 local function returned(priority, stream)
@@ -57,11 +72,10 @@ local function returned(priority, stream)
       end
       entry = ''
     end
-    local verdict = lease(stream, entry, id, found and found[2][4] or '')
-    if verdict ~= 'leased' then
-      pass(verdict, stream, entry)
-    elseif entry ~= '' then
-      pend(stream, entry, node)
+    local task = candidate(stream, entry, id, found and found[2][4] or '')
+    if task then
+      lease({ task })
+      if entry ~= '' then pend(stream, entry, node) end
     end
   end
 end
@@ -70,6 +84,8 @@ local function fresh(stream)
   local read_new = function()
     return redis.pcall('XREADGROUP', 'GROUP', 'workers', node, 'COUNT', int(want - #tasks), 'STREAMS', stream, '>')
   end
+  -- Most streams are empty most of the time, and reading costs more than asking.
+  if redis.pcall('XLEN', stream) == 0 then return nil end
   local answer = read_new()
   if answer and answer.err then
     if string.sub(answer.err, 1, 7) ~= 'NOGROUP' then return answer end
@@ -77,15 +93,16 @@ local function fresh(stream)
     answer = read_new()
   end
   if not answer then return nil end
+  local found = {}
   for _, item in ipairs(answer[1][2]) do
     local parts = item[2] or {}
-    local verdict = lease(stream, item[1], parts[2] or '', parts[4] or '')
-    if verdict ~= 'leased' then
-      pass(verdict, stream, item[1])
-    elseif have_returned then
-      redis.call('ZREM', AGAIN, parts[2])
+    local task = candidate(stream, item[1], parts[2] or '', parts[4] or '')
+    if task then
+      found[#found + 1] = task
+      if have_returned then redis.call('ZREM', AGAIN, task[1]) end
     end
   end
+  lease(found)
   return true
 end
 
@@ -102,13 +119,22 @@ for _, priority in ipairs({ 'high', 'medium', 'low' }) do
     -- Nothing of ours is half done: what was leased above is leased, and the error is told with it next time.
     if answer ~= true then
       if #tasks == 0 then return answer end
+      failed = true
       break
     end
   end
 end
 
 local more = orphans >= ORPHANS_MAX
-if more or (#tasks == want and waiting() > 0) then wake() end
+if more then
+  wake()
+elseif #tasks < want then
+  -- Nothing is left that a worker could be woken for.
+  if not failed then redis.pcall('DEL', WAKE) end
+elseif redis.pcall('EXISTS', WAKE) == 0 and waiting() > 0 then
+  -- Where the marker is still there, nobody waits for it, and there is no need to count.
+  wake()
+end
 local result = { 'claimed', more and 1 or 0 }
 for i = 1, #tasks do result[i + 2] = tasks[i] end
 return result

@@ -1,12 +1,40 @@
--- complete: active -> completed.
--- ARGV    1 id, 2 fence, 3 incarnation, then field, value ... of the outcome
--- returns {'done', outbox entry, issue} | {'already'} | {'stale'}
--- A cancel that comes later than the result changes nothing: the result stands.
-local id = ARGV[1]
-local r = read(id)
-local verdict = check(r, ARGV[2], ARGV[3])
-if verdict ~= 'ok' then return { verdict } end
-local ms = now()
-local outbox, issue = finish(id, r, 'completed', FINISHED, ms, false, unpack(ARGV, 4))
-event('completed', id, 'worker', r.worker, 'fence', r.fence)
-return { 'done', outbox, issue }
+-- Behind the prelude in settle: active -> completed, for several tasks at once. A cancel that comes later than the
+-- result changes nothing: the result stands.
+-- `tasks`: {id, r, first and last place of field, value ... of the outcome in ARGV, place of the answer} each
+local function complete_all(tasks, ms, answers)
+  local streams, ids, scores, done = {}, {}, {}, {}
+  for _, t in ipairs(tasks) do
+    local stream = TASKS .. t.r.priority
+    streams[stream] = streams[stream] or {}
+    table.insert(streams[stream], t)
+  end
+  for stream, group in pairs(streams) do
+    local entries = {}
+    for k, t in ipairs(group) do entries[k] = t.r.entry end
+    local acked = redis.pcall('XACK', stream, 'workers', unpack(entries))
+    if type(acked) == 'number' then redis.call('XDEL', stream, unpack(entries)) end
+    for _, t in ipairs(group) do
+      if type(acked) == 'number' then
+        ids[#ids + 1] = t.id
+        done[#done + 1] = t
+      else
+        answers[t.place] = { 'error', acked.err }
+      end
+    end
+  end
+  if #ids == 0 then return end
+  local at = int(ms)
+  redis.call('ZREM', LEASES, unpack(ids))
+  for _, t in ipairs(done) do
+    redis.call('HSET', RECORD .. t.id, 'status', 'completed', 'finished_at', at, 'settled', t.r.fence,
+      unpack(ARGV, t.first, t.last))
+    redis.call('HDEL', RECORD .. t.id, 'phase', 'nonce', 'entry')
+    scores[#scores + 1] = at
+    scores[#scores + 1] = t.id
+    event('completed', t.id, 'worker', t.r.worker, 'fence', t.r.fence)
+    answers[t.place] = { 'done', settle_elsewhere(t.id, t.r) }
+  end
+  redis.call('ZADD', FINISHED, unpack(scores))
+  count('completed', int(#ids))
+  trim(FINISHED)
+end

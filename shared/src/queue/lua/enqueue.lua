@@ -1,15 +1,14 @@
--- enqueue: (nothing) -> pending. Idempotent by id.
--- ARGV    1 id, 2 priority, 3 spec (MessagePack), then field, value ... of the record
--- returns {'created', entry} | {'exists', status}
+-- enqueue: (nothing) -> pending, for several tasks of this specialty. Idempotent by id.
+-- ARGV    1 specialty, then the tasks, each as admit.lua reads it
+-- returns what admit.lua answers for each, in order
 -- Denied by Redis when it is full: nothing is written then.
-local id, priority = ARGV[1], ARGV[2]
-local status = redis.call('HGET', RECORD .. id, 'status')
-if status then return { 'exists', status } end
-local ms = now()
-local entry = redis.call('XADD', TASKS .. priority, '*', 'task', id, 'spec', ARGV[3])
-redis.call('HSET', RECORD .. id, 'status', 'pending', 'priority', priority, 'created_at', int(ms), 'entry', entry,
-  unpack(ARGV, 4))
-wake()
-event('pending', id)
-count('enqueued')
-return { 'created', entry }
+local specialty = ARGV[1]
+local answers, created, i = {}, 0, 2
+while ARGV[i] do
+  local answer
+  i, answer = admit(specialty, i)
+  if answer == 'created' then created = created + 1 end
+  answers[#answers + 1] = answer
+end
+admitted(specialty, created)
+return answers

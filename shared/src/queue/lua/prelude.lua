@@ -1,5 +1,7 @@
--- In front of every script. `base` is "<prefix>:{<specialty>}:", the one KEYS entry: all that a script
--- touches begins with it and so lies in one slot. The names of keys are put here from keys.rs.
+-- In front of every script, as far as the script needs it: a paragraph is left out where nothing behind it names
+-- what it defines. `base` is "<prefix>:{<specialty>}:", the one KEYS entry: all that a script touches begins with
+-- it and so lies in one slot. The names of keys are put here from keys.rs; those that begin with the prefix alone
+-- (LOCATOR, ISSUE, SPECIALTIES) lie in other slots and are nil on a Cluster.
 local base = KEYS[1]
 
 -- Milliseconds and microseconds since the epoch, by Redis' clock, the only one that counts.
@@ -25,8 +27,8 @@ local function event(name, id, ...)
   redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, '*', 'event', name, 'task', id, ...)
 end
 
-local function count(name)
-  redis.pcall('HINCRBY', STATS, name, '1')
+local function count(name, by)
+  redis.pcall('HINCRBY', STATS, name, by or '1')
 end
 
 -- One marker wakes one waiting worker. It is a hint: a poll finds the task without it.
@@ -114,21 +116,53 @@ local function give_back(id, r)
   wake()
 end
 
--- Two for each one added, so that an index that is over its limits shrinks.
-local function trim(index, ms)
-  local oldest = redis.call('ZRANGE', index, '0', '1', 'WITHSCORES')
-  local excess = redis.call('ZCARD', index) - KEEP_COUNT
-  for i = 1, #oldest, 2 do
-    if excess > 0 or tonumber(oldest[i + 1]) < ms - KEEP_MS then
-      redis.call('UNLINK', RECORD .. oldest[i], SPEC .. oldest[i], LOG .. oldest[i])
-      redis.call('ZREM', index, oldest[i])
-      excess = excess - 1
+-- Forgets settled tasks for good: records, kept specifications, logs and, where they are at hand, the locators that
+-- name this specialty.
+local function forget(index, ids)
+  if #ids == 0 then return end
+  local gone, locators = {}, {}
+  for k, id in ipairs(ids) do
+    gone[#gone + 1] = RECORD .. id
+    gone[#gone + 1] = SPEC .. id
+    gone[#gone + 1] = LOG .. id
+    if LOCATOR then locators[k] = LOCATOR .. id end
+  end
+  if LOCATOR then
+    local here = string.match(base, '{(.*)}')
+    for k, named in ipairs(redis.call('MGET', unpack(locators))) do
+      if named == here then gone[#gone + 1] = locators[k] end
     end
   end
+  redis.call('UNLINK', unpack(gone))
+  redis.call('ZREM', index, unpack(ids))
 end
 
--- Ends the task for good. What follows in other slots (locator, issue key) is told by the outbox entry,
--- whose id is returned together with the issue. `keep_spec`: for those that a person may want to run again.
+-- Keeps an index of settled tasks within its number. A thousandth more goes at once, so that most settlements
+-- have nothing to remove; never fewer than one call adds.
+local function trim(index)
+  local excess = redis.call('ZCARD', index) - KEEP_COUNT
+  if excess <= 0 then return end
+  local FORGET_MAX = 100
+  local most = math.min(excess + math.floor(KEEP_COUNT / 1000), FORGET_MAX)
+  forget(index, redis.call('ZRANGE', index, '0', int(most - 1)))
+end
+
+-- What follows in other slots: the locator has an end and the issue is free again. Where they are at hand it is
+-- done here; on a Cluster an outbox entry tells of it, whose id is returned together with the issue.
+local function settle_elsewhere(id, r)
+  local issue = ''
+  if r.issue and r.issue ~= '' then issue = r.repository .. '#' .. r.issue end
+  if not LOCATOR then return redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', issue), issue end
+  redis.call('PEXPIRE', LOCATOR .. id, LOCATOR_MS)
+  if issue ~= '' then
+    local key = ISSUE .. string.lower(issue)
+    if redis.pcall('GET', key) == id then redis.call('UNLINK', key) end
+  end
+  return '', ''
+end
+
+-- Ends the task for good and returns what settle_elsewhere does. `keep_spec`: for those that a person may want
+-- to run again.
 local function finish(id, r, status, index, ms, keep_spec, ...)
   if keep_spec and r.own ~= '1' and r.entry and r.entry ~= '' then
     local found = redis.call('XRANGE', TASKS .. r.priority, r.entry, r.entry)
@@ -143,10 +177,8 @@ local function finish(id, r, status, index, ms, keep_spec, ...)
   redis.call('HDEL', RECORD .. id, 'phase', 'nonce', 'entry', 'due_at')
   redis.call('ZADD', index, int(ms), id)
   count(status)
-  trim(index, ms)
-  local issue = ''
-  if r.issue and r.issue ~= '' then issue = r.repository .. '#' .. r.issue end
-  return redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', issue), issue
+  trim(index)
+  return settle_elsewhere(id, r)
 end
 
 -- The end of a task that somebody asked to cancel, as every script answers it.

@@ -24,17 +24,19 @@ local function retake(id, r)
   return true
 end
 
-local answers = {}
+local answers, leases = {}, {}
 for i = 3, #ARGV, 2 do
   local id, fence = ARGV[i], ARGV[i + 1]
-  local r = read(id)
-  local ours = r.fence == fence and r.incarnation == incarnation
-  if ours and r.status == 'pending' and r.settled ~= fence and not retake(id, r) then ours = false end
-  if ours and (r.status == 'active' or (r.status == 'pending' and r.settled ~= fence)) then
-    redis.call('ZADD', LEASES, expires, id)
-    answers[#answers + 1] = r.cancel and ('cancel ' .. r.cancel) or 'held'
+  local f = fields(id, 'status', 'fence', 'incarnation', 'settled', 'cancel')
+  local ours = f[2] == fence and f[3] == incarnation
+  if ours and f[1] == 'pending' then ours = f[4] ~= fence and retake(id, read(id)) end
+  if ours and (f[1] == 'active' or f[1] == 'pending') then
+    leases[#leases + 1] = expires
+    leases[#leases + 1] = id
+    answers[#answers + 1] = f[5] and ('cancel ' .. f[5]) or 'held'
   else
     answers[#answers + 1] = 'lost'
   end
 end
+if #leases > 0 then redis.call('ZADD', LEASES, unpack(leases)) end
 return answers

@@ -58,9 +58,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(ms), 'LIMIT
 end
 
 local cursor = audit(s[4], ms, lease_ms)
-trim(FINISHED, ms)
-trim(FAILED, ms)
-trim(CANCELLED, ms)
+for _, index in ipairs({ FINISHED, FAILED, CANCELLED }) do
+  trim(index)
+  forget(index, redis.call('ZRANGE', index, '-inf', '(' .. int(ms - KEEP_MS), 'BYSCORE', 'LIMIT', '0', int(BATCH)))
+end
 if waiting() > 0 and redis.call('EXISTS', PAUSED) == 0 then wake() end
 
 -- Sleep until something can run out, but never longer than a quarter of a lease: half of one is a gap.

@@ -12,12 +12,10 @@ pub enum Swept {
 impl World {
     pub fn sweep(&mut self, specialty: usize) -> Swept {
         let now = self.now;
-        let told = std::mem::take(&mut self.shelves[specialty].outbox);
         let sweeps = &mut self.shelves[specialty].sweeps;
         let set_back = sweeps.at.filter(|at| now < *at);
         if let Some(at) = sweeps.at {
             if now >= at && now < sweeps.next {
-                self.shelves[specialty].outbox = told;
                 return Swept::Later;
             }
             // Redis was away, or its clock was set: living workers renew first.
@@ -37,14 +35,15 @@ impl World {
         }
         for status in ["completed", "failed", "cancelled"] {
             self.trim(specialty, status);
+            let oldest = self.now - self.keep_ticks;
+            for (_, id) in self.ids(specialty, |task| task.status() == status && moment(task) < oldest) {
+                self.forget(id);
+            }
         }
         self.shelves[specialty].marker |= self.waiting(specialty) > 0 && !self.shelves[specialty].paused;
         let next = now + self.pause(specialty, grace);
         let sweeps = &mut self.shelves[specialty].sweeps;
         (sweeps.at, sweeps.next) = (Some(now), next);
-        for id in told {
-            self.tell(id);
-        }
         Swept::Done { lost, promoted: due.len() as u64 }
     }
 
@@ -61,16 +60,19 @@ impl World {
         (returned, ended)
     }
 
-    /// Drops the oldest two beyond the number and the age that are kept.
+    /// Drops the oldest beyond the number that is kept, and a thousandth more.
     pub fn trim(&mut self, specialty: usize, status: &str) {
-        let oldest = self.ids(specialty, |task| task.status() == status);
-        let mut excess = oldest.len().saturating_sub(self.keep);
-        for (at, id) in oldest.into_iter().take(2) {
-            if excess > 0 || at < self.now - self.keep_ticks {
-                self.tasks.remove(&id);
-                excess = excess.saturating_sub(1);
-            }
+        let settled = self.ids(specialty, |task| task.status() == status);
+        let excess = settled.len().saturating_sub(self.keep);
+        let most = if excess > 0 { excess + self.keep / 1000 } else { 0 };
+        for (_, id) in settled.into_iter().take(most) {
+            self.forget(id);
         }
+    }
+
+    fn forget(&mut self, id: usize) {
+        self.tasks.remove(&id);
+        self.locators.remove(&id);
     }
 
     /// A clock that was set back: no time lies farther ahead than it lay at the last sweep.
@@ -101,7 +103,7 @@ impl World {
         let task = self.task(id);
         task.lost += u32::from(counts);
         task.loss_counted = counts;
-        let (cancel, lost, specialty) = (task.cancel, task.lost, task.specialty);
+        let (cancel, lost) = (task.cancel, task.lost);
         if cancel {
             self.finish(id, State::Cancelled { at: now });
         } else if lost >= LOST_MAX {
@@ -110,7 +112,6 @@ impl World {
             self.give_back(id);
             return true;
         }
-        self.shelves[specialty].outbox.push(id);
         false
     }
 
