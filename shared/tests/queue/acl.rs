@@ -149,6 +149,23 @@ async fn the_whole_life_needs_no_more_than_the_printed_rights() {
 }
 
 #[tokio::test]
+async fn a_worker_carries_out_what_a_dead_one_left_due() {
+    let guarded = Guarded::start();
+    let mut operator = guarded.connection("operator");
+    for command in ["XADD $:{testing}:outbox 1-1 task gone issue o/n#1", "SET $:task:gone testing"] {
+        let command = command.replace('$', PREFIX);
+        let mut words = command.split(' ');
+        let mut raw = redis::cmd(words.next().unwrap());
+        raw.arg(words.collect::<Vec<_>>()).query::<()>(&mut operator).unwrap();
+    }
+    guarded.queue("worker").sweep(&"testing".parse().unwrap()).await.unwrap();
+    let due: u64 = guarded.server.command(&["XLEN", &format!("{PREFIX}:{{testing}}:outbox")]).unwrap();
+    let life_s: i64 = guarded.server.command(&["TTL", &format!("{PREFIX}:task:gone")]).unwrap();
+    assert_eq!(due, 0, "it was carried out");
+    assert!(life_s > 0, "the id is free again soon");
+}
+
+#[tokio::test]
 async fn each_user_is_denied_what_is_not_its_part() {
     let guarded = Guarded::start();
     let own = |key: &str| key.replace('$', PREFIX);
