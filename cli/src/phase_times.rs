@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{
     TaskRecord,
     lifecycle::UnixMs,
-    queue::{Event, Queue, QueueError},
+    queue::{Event, Queue, QueueError, events_from},
 };
 
 /// Events a read.
@@ -34,7 +34,7 @@ impl PhaseTime {
 /// The phases of `record`'s task in their order, the one under way not included. Empty where the events have been
 /// trimmed since.
 pub async fn read(queue: &Queue, record: &TaskRecord) -> Result<Vec<PhaseTime>, QueueError> {
-    let mut cursor = format!("{}-0", record.created_at.saturating_sub(1));
+    let mut cursor = events_from(record.created_at);
     let mut own = Vec::new();
     for _ in 0..PAGES_MAX {
         let events = queue.events_after(&record.specialty, Some(&cursor), PAGE).await?;

@@ -127,10 +127,7 @@ mod armed {
         },
     };
 
-    use nix::{
-        sys::signal::{Signal, kill},
-        unistd::Pid,
-    };
+    use nix::sys::signal::{Signal, raise};
 
     use super::CrashPoint;
 
@@ -154,7 +151,8 @@ mod armed {
         let Some((_, signal)) = ARMED.get().filter(|(armed, _)| *armed == point) else { return };
         if !MET.swap(true, Ordering::Relaxed) {
             tracing::info!(?point, %signal, "crash point");
-            let _ = kill(Pid::this(), *signal);
+            // To this thread, not to the process: another thread would take the stop, and this one run on meanwhile.
+            let _ = raise(*signal);
         }
     }
 }

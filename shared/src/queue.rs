@@ -63,7 +63,7 @@ pub use control::{Asked, CancelAnswer, ForceReleaseAnswer, ReleaseHeldAnswer};
 pub use enqueue::Enqueued;
 pub use enqueue_issue::IssueEnqueued;
 pub use error::QueueError;
-pub use events::Event;
+pub use events::{Event, events_from};
 pub use inspect::{Counts, Depth, ListPage, Waiting};
 pub use lease::{Lease, Renewal};
 pub use log::{AgedLine, LogEntry};

@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 use shared::{
     Specialty, TaskId,
-    queue::{Event, Queue},
+    queue::{Event, Queue, QueueError, events_from},
 };
 
 use super::{known_specialty, on_queue, task_id};
-use crate::{args::Global, clock, error::CommandError, render, span};
+use crate::{args::Global, error::CommandError, render, span};
 
 /// How often events are looked for that are followed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -64,20 +64,16 @@ impl Events {
     }
 
     async fn print(&self, queue: &Queue, only: Option<Specialty>) -> Result<(), CommandError> {
-        let since = self.since.or(self.follow.then_some(Duration::ZERO));
-        let from = since.map(|since| format!("{}-0", clock::now().saturating_sub(since.as_millis() as u64)));
-        let mut feeds: Vec<Feed> = Vec::new();
+        let mut feeds = self.begin(queue, only.as_ref()).await?;
+        let from = self.from(queue).await?;
         loop {
-            let specialties = match &only {
-                Some(specialty) => vec![specialty.clone()],
-                None => match queue.specialties().await {
-                    Err(error) if self.follow && error.is_passing() => {
-                        tracing::warn!(%error, "waiting for redis");
-                        tokio::time::sleep(4 * LOOK).await;
-                        continue;
-                    }
-                    answer => answer?,
-                },
+            let specialties = match served(queue, only.as_ref()).await {
+                Err(error) if self.follow && error.is_passing() => {
+                    tracing::warn!(%error, "waiting for redis");
+                    tokio::time::sleep(4 * LOOK).await;
+                    continue;
+                }
+                answer => answer?,
             };
             for specialty in specialties {
                 if feeds.iter().all(|feed| feed.specialty != specialty) {
@@ -91,6 +87,24 @@ impl Events {
                 tokio::time::sleep(LOOK).await;
             }
         }
+    }
+
+    /// Where a specialty is begun that comes to be later, or with `--since`. By Redis' clock, as the events are.
+    async fn from(&self, queue: &Queue) -> Result<Option<String>, CommandError> {
+        let Some(since) = self.since else { return Ok(None) };
+        Ok(Some(events_from(queue.now().await?.saturating_sub(since.as_millis() as u64))))
+    }
+
+    /// With `--follow` alone, every specialty there is begins behind what it has.
+    async fn begin(&self, queue: &Queue, only: Option<&Specialty>) -> Result<Vec<Feed>, CommandError> {
+        let mut feeds = Vec::new();
+        if self.follow && self.since.is_none() {
+            for specialty in served(queue, only).await? {
+                let cursor = Some(queue.events_end(&specialty).await?);
+                feeds.push(Feed { specialty, cursor, read: VecDeque::new() });
+            }
+        }
+        Ok(feeds)
     }
 
     /// Prints what has been kept since, in the order of time; whether there was any.
@@ -134,5 +148,12 @@ impl Events {
             )
             .trim_end(),
         )
+    }
+}
+
+async fn served(queue: &Queue, only: Option<&Specialty>) -> Result<Vec<Specialty>, QueueError> {
+    match only {
+        Some(specialty) => Ok(vec![specialty.clone()]),
+        None => queue.specialties().await,
     }
 }

@@ -11,7 +11,8 @@ use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shared::{
     Specialty, TaskId,
-    queue::{Event, LogEntry, Queue, QueueError},
+    lifecycle::UnixMs,
+    queue::{Event, LogEntry, Queue, QueueError, events_from},
 };
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -132,22 +133,27 @@ impl Api {
             known.ok_or_else(|| Refusal::BadQuery(format!("there is no specialty '{}'", short(&name))))
         });
         let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let from = if let Some(text) = last.or(after).filter(|text| !text.is_empty()) {
-            // Others may have begun in the same millisecond: better twice than never.
-            format!("{}-0", ms_of(&cursor(text)?))
+        let only = only.transpose()?;
+        let (from, cursors) = if let Some(text) = last.or(after).filter(|text| !text.is_empty()) {
+            // Of the same millisecond others may not have been told: better twice than never.
+            (events_from(ms_of(&cursor(text)?)), BTreeMap::new())
         } else {
-            let now = self.queue.look(|queue| async move { queue.now().await }).await?;
-            format!("{now}-0")
+            let only = only.clone();
+            let ends = self.queue.look(move |queue| {
+                let only = only.clone();
+                async move { ends(&queue, only.as_ref()).await }
+            });
+            (events_from(0), ends.await?)
         };
         let permit = Arc::clone(&self.streams).try_acquire_owned();
         let permit = permit.map_err(|_| Refusal::QueueDown(Unavailable::Crowded))?;
         let feed = Feed {
             queue: self.queue.clone(),
             closing: self.closing.clone(),
-            only: only.transpose()?,
+            only,
             task,
             from,
-            cursors: BTreeMap::new(),
+            cursors,
             ready: VecDeque::new(),
             _permit: permit,
         };
@@ -197,18 +203,31 @@ impl Feed {
     }
 }
 
+async fn served(queue: &Queue, only: Option<&Specialty>) -> Result<Vec<Specialty>, QueueError> {
+    match only {
+        Some(specialty) => Ok(vec![specialty.clone()]),
+        None => queue.specialties().await,
+    }
+}
+
+/// Where the events of each specialty end now.
+async fn ends(queue: &Queue, only: Option<&Specialty>) -> Result<BTreeMap<Specialty, String>, QueueError> {
+    let mut ends = BTreeMap::new();
+    for specialty in served(queue, only).await? {
+        let end = queue.events_end(&specialty).await?;
+        ends.insert(specialty, end);
+    }
+    Ok(ends)
+}
+
 async fn read(
     queue: &Queue,
     only: Option<&Specialty>,
     from: &str,
     cursors: &BTreeMap<Specialty, String>,
 ) -> Result<Vec<(Specialty, Event)>, QueueError> {
-    let specialties = match only {
-        Some(specialty) => vec![specialty.clone()],
-        None => queue.specialties().await?,
-    };
     let mut events = Vec::new();
-    for specialty in specialties {
+    for specialty in served(queue, only).await? {
         let after = cursors.get(&specialty).map_or(from, String::as_str);
         let read = queue.events_after(&specialty, Some(after), EVENTS_A_LOOK).await?;
         events.extend(read.into_iter().map(|event| (specialty.clone(), event)));
@@ -247,10 +266,11 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Refusal> {
 /// A place in a stream. Strict: it goes to Redis as it is.
 fn cursor(text: String) -> Result<String, Refusal> {
     let parts = text.split_once('-');
-    let fits = parts.is_some_and(|(ms, n)| ms.parse::<u64>().is_ok() && n.parse::<u64>().is_ok());
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok();
+    let fits = parts.is_some_and(|(ms, n)| number(ms) && number(n));
     if fits { Ok(text) } else { Err(Refusal::BadQuery("after is a cursor of an answer before".to_owned())) }
 }
 
-fn ms_of(cursor: &str) -> &str {
-    cursor.split_once('-').map_or(cursor, |(ms, _)| ms)
+fn ms_of(cursor: &str) -> UnixMs {
+    cursor.split_once('-').and_then(|(ms, _)| ms.parse().ok()).unwrap_or_default()
 }

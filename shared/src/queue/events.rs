@@ -8,6 +8,9 @@ use crate::{Specialty, lifecycle::UnixMs};
 /// Most events that one read returns.
 const READ_EVENTS_MAX: usize = 1_000;
 
+/// The cursor before the first event there can be.
+const BEGINNING: &str = "0-0";
+
 /// One transition.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Event {
@@ -40,4 +43,30 @@ impl Queue {
         });
         Ok(events.collect())
     }
+
+    /// The cursor behind the newest event of `specialty`: what is read after it is yet to happen.
+    pub async fn events_end(&self, specialty: &Specialty) -> Result<String, QueueError> {
+        let key = self.keys().specialty(specialty).events();
+        let newest: Vec<(String, redis::Value)> = self
+            .inner
+            .connections
+            .run(async |mut connection| {
+                redis::cmd("XREVRANGE")
+                    .arg(&key)
+                    .arg("+")
+                    .arg("-")
+                    .arg("COUNT")
+                    .arg(1)
+                    .query_async(&mut connection)
+                    .await
+            })
+            .await?;
+        Ok(newest.into_iter().next().map_or_else(|| BEGINNING.to_owned(), |(cursor, _)| cursor))
+    }
+}
+
+/// The cursor before whatever happens at `at` or later.
+pub fn events_from(at: UnixMs) -> String {
+    // Not "at-0": that is an event's own id, and a cursor leaves out the event it names.
+    at.checked_sub(1).map_or_else(|| BEGINNING.to_owned(), |before| format!("{before}-{}", u64::MAX))
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use shared::{
     Failure, FailureClass, Outcome, Priority, Status, TaskSpec,
     outcome::TestsSummary,
-    queue::{AgedLine, CancelAnswer, ClaimHeld, Enqueued, ReleaseHeldAnswer, Renewal, Settlement},
+    queue::{
+        AgedLine, CancelAnswer, ClaimHeld, Enqueued, ReleaseHeldAnswer, Renewal, Settlement, events_from,
+    },
     task_log::{LogLine, LogStream},
 };
 
@@ -367,4 +369,22 @@ async fn lists_are_paged_and_events_tell_every_transition() {
     assert_eq!((active.event.as_str(), active.details["worker"].as_str()), ("active", "w1"));
     let after = s.queue.events_after(&backend(), Some(&active.cursor), 100).await.unwrap();
     assert!(after.is_empty());
+}
+
+#[tokio::test]
+async fn events_are_read_from_a_moment_on_that_is_their_own_and_from_where_they_end() {
+    let s = Setting::new();
+    assert_eq!(s.queue.events_end(&backend()).await.unwrap(), "0-0");
+    s.enqueued("t0").await;
+    let first = s.queue.events_after(&backend(), None, 1).await.unwrap().remove(0);
+    assert!(first.cursor.ends_with("-0"), "the first of its millisecond: {}", first.cursor);
+    let from_its_moment = s.queue.events_after(&backend(), Some(&events_from(first.at)), 10).await.unwrap();
+    assert_eq!(from_its_moment[0].task, "t0");
+    let later = s.queue.events_after(&backend(), Some(&events_from(first.at + 1)), 10).await.unwrap();
+    assert!(later.iter().all(|event| event.at > first.at));
+    let end = s.queue.events_end(&backend()).await.unwrap();
+    s.enqueued("t1").await;
+    let after = s.queue.events_after(&backend(), Some(&end), 10).await.unwrap();
+    assert!(!after.is_empty() && after.iter().all(|event| event.task == "t1"), "{after:?}");
+    assert_eq!(events_from(0), "0-0");
 }

@@ -1,5 +1,7 @@
 //! Retry, priority, logs, events, pause and drain through the API.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::{
     Failure, TaskSpec,
@@ -9,6 +11,7 @@ use shared::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use super::workers::{claim, info};
@@ -98,9 +101,13 @@ async fn a_log_is_read_in_pages_and_read_on_later() {
     assert_eq!((&nothing.json["lines"], &nothing.json["next"]), (&json!([]), &rest.json["next"]));
     ingester.queue.append_log(&lease, 1, &[line("later")]).await.unwrap();
     assert_eq!(next.send(ingester.api).await.json["lines"][0]["text"], "later");
-    for (path, status) in
-        [("no/logs", 404), ("t-1/logs?after=x", 400), ("t-1/logs?limit=0", 400), ("t-1/logs?x=1", 400)]
-    {
+    for (path, status) in [
+        ("no/logs", 404),
+        ("t-1/logs?after=x", 400),
+        ("t-1/logs?after=%2B5-0", 400),
+        ("t-1/logs?limit=0", 400),
+        ("t-1/logs?x=1", 400),
+    ] {
         assert_eq!(
             Call::get(&format!("/api/tasks/{path}")).send(ingester.api).await.status,
             status,
@@ -118,8 +125,9 @@ async fn read_until(stream: &mut TcpStream, wanted: &str, end: &str) -> String {
         if text.split_once(wanted).is_some_and(|(_, rest)| rest.contains(end)) {
             return text.into_owned();
         }
-        let read = stream.read_buf(&mut said).await.unwrap();
-        assert!(read > 0, "ended: {}", String::from_utf8_lossy(&said));
+        let read = timeout(Duration::from_secs(60), stream.read_buf(&mut said)).await;
+        let said = String::from_utf8_lossy(&said);
+        assert!(read.is_ok_and(|read| read.unwrap() > 0), "no {wanted:?} in {said}");
     }
 }
 
