@@ -87,6 +87,8 @@ struct Meaning {
     /// As it was written; empty where it stands for no specialty.
     spelling: String,
     weights: Vec<(usize, f32)>,
+    /// The specialty for which it governs a title.
+    governs: Option<usize>,
     technologies: Vec<usize>,
     priority: Option<Level>,
     complexity: Option<Level>,
@@ -119,6 +121,7 @@ impl Classifier {
             meaning.spelling.clone_from(&term.spelling);
             let weights = term.weights.iter().filter(|(_, weight)| **weight != 0.0);
             meaning.weights = weights.map(|(at, weight)| (*at, *weight)).collect();
+            meaning.governs = term.governs;
         }
         for (form, technologies) in &terms.technology_words {
             meanings.entry(form.clone()).or_default().technologies = technologies.iter().copied().collect();

@@ -33,12 +33,15 @@ fn labelled(labels: &[&str]) -> Classified {
     classifier().classify("Something is wrong", "", &labels)
 }
 
-/// Issues as people label them, and short ones of everyday projects. Run with `--nocapture` for the report.
+/// Issues as people label them, short ones of everyday projects, and two sets that were labelled before any term was
+/// chosen by them: varied ones, and such as hardly name what they are about. Run with `--nocapture` for the report.
 #[test]
 fn issues_go_where_a_person_put_them() {
     for (name, issues) in [
         ("issues.jsonl", include_str!("classification/issues.jsonl")),
         ("more.jsonl", include_str!("classification/more.jsonl")),
+        ("fresh.jsonl", include_str!("classification/fresh.jsonl")),
+        ("hard.jsonl", include_str!("classification/hard.jsonl")),
     ] {
         let (accuracy, report) = evaluate(issues);
         println!("{name}: {:.1} % by text alone\n{report}", accuracy * 100.0);
@@ -105,6 +108,22 @@ fn between_two_labels_the_text_decides() {
     let labels = ["backend".to_owned(), "tests".to_owned()];
     let found = classifier().classify("Add unit tests for the invoice endpoint", "", &labels);
     assert_eq!((found.specialty.as_str(), found.secondary.unwrap().as_str()), ("testing", "backend"));
+}
+
+#[test]
+fn what_a_title_wants_tested_or_described_says_less_than_that_it_wants_it() {
+    for (title, specialty) in [
+        ("Tests for the REST endpoint and its database queries", "testing"),
+        ("README: the React button and its CSS", "general"),
+        ("The REST endpoint and its database queries", "backend"),
+    ] {
+        assert_eq!(classifier().classify(title, "", &[]).specialty.as_str(), specialty, "{title}");
+    }
+    let terms = "[[specialty.testing.terms]]\nweight = 2.5\nwords = [\"test\"]\n";
+    let text = "Test server and database";
+    let (governed, bare) = (classifier(), with_terms(terms).unwrap());
+    assert_eq!(governed.classify(text, "", &[]).specialty.as_str(), "testing");
+    assert_eq!(bare.classify(text, "", &[]).specialty.as_str(), "backend", "given again, it does not govern");
 }
 
 #[test]
@@ -206,6 +225,7 @@ fn mistakes_in_such_a_file_are_named_by_their_key() {
         ("[technology]\nx = [\"--\"]\n", "technology.x"),
         ("[priority.urgent]\n", "urgent"),
         ("[decision]\nmargin = -1\n", "decision.margin"),
+        ("[decision]\ngoverned_factor = 101\n", "decision.governed_factor"),
         ("specialty = 1\n", "specialty"),
         ("[[[", "line 1"),
     ] {

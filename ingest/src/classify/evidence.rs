@@ -24,6 +24,8 @@ const REPEATS_MAX: u32 = 2;
 pub struct Evidence<'c> {
     classifier: &'c Classifier,
     scores: Vec<f32>,
+    /// Specialties for which a term governs the title; empty: none does.
+    governing: Vec<usize>,
     /// Specialties that a label names.
     labelled: Vec<usize>,
     label_reasons: Vec<String>,
@@ -41,6 +43,7 @@ impl<'c> Evidence<'c> {
         Self {
             classifier,
             scores: vec![0.0; classifier.terms.specialties.len()],
+            governing: Vec::new(),
             labelled: Vec::new(),
             label_reasons: Vec::new(),
             term_reasons: Vec::new(),
@@ -73,7 +76,9 @@ impl<'c> Evidence<'c> {
 
     pub fn title(&mut self, folded: &str) {
         let factor = self.classifier.terms.decision.title_factor;
-        for found in self.classifier.lexicon.find(folded) {
+        let found = self.classifier.lexicon.find(folded);
+        self.governing.extend(found.iter().filter_map(|found| found.meaning.governs));
+        for found in found {
             self.add("title", found.meaning, factor);
             self.title_priority = self.title_priority.or(found.meaning.priority);
             self.size += match found.meaning.complexity {
@@ -104,7 +109,7 @@ impl<'c> Evidence<'c> {
 
     fn add(&mut self, place: &str, meaning: &Meaning, factor: f32) {
         for (specialty, weight) in &meaning.weights {
-            let points = weight * factor;
+            let points = weight * factor * self.governed(*specialty, *weight);
             self.scores[*specialty] += points;
             let name = &self.classifier.terms.specialties[*specialty];
             let reason = format!("{place}: \"{}\" ({points:+.1} {name})", meaning.spelling);
@@ -115,6 +120,12 @@ impl<'c> Evidence<'c> {
                 self.technologies.push(*technology);
             }
         }
+    }
+
+    /// In "Test the login page" the page is what is tested: it says less than it would alone.
+    fn governed(&self, specialty: usize, weight: f32) -> f32 {
+        let beside = !self.governing.is_empty() && !self.governing.contains(&specialty);
+        if beside && weight > 0.0 { self.classifier.terms.decision.governed_factor } else { 1.0 }
     }
 
     pub fn decide(mut self) -> Classified {

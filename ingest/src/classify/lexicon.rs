@@ -67,6 +67,9 @@ pub fn apart(text: &str) -> String {
     let mut parted = String::with_capacity(text.len() + 16);
     for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
         parted.push_str(piece);
+        if piece == "test_" {
+            parted.push_str(TEST_NAME);
+        }
         let starts: Vec<usize> = piece
             .char_indices()
             .zip(piece.chars().skip(1))
@@ -88,6 +91,9 @@ pub fn apart(text: &str) -> String {
     }
     parted
 }
+
+/// What a name such as `test_login` says besides its words.
+const TEST_NAME: &str = " testname ";
 
 /// Last parts of compound names that say what a thing is.
 const PARTS: [&str; 12] = [
@@ -255,6 +261,10 @@ mod tests {
         assert_eq!(
             found(&["test", "button"], &apart("SubmitButton in LoginTest.java")),
             ["button x1", "test x1"]
+        );
+        assert_eq!(
+            found(&["testname", "login"], &apart("test_login, latest_login")),
+            ["testname x1", "login x2"]
         );
         assert_eq!(apart("日本語API"), "日本語API");
     }

@@ -50,6 +50,7 @@ struct DecisionEntry {
     score_min: Option<f32>,
     margin: Option<f32>,
     body_points_max: Option<f32>,
+    governed_factor: Option<f32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,6 +64,8 @@ struct SpecialtyEntry {
 #[serde(deny_unknown_fields)]
 struct WeightedTerms {
     weight: f32,
+    #[serde(default)]
+    governs: bool,
     words: Vec<String>,
 }
 
@@ -92,6 +95,8 @@ pub struct Decision {
     pub margin: f32,
     /// The body's points are scaled down to this sum, so that a long log does not drown the title.
     pub body_points_max: f32,
+    /// How much the points of the other specialties count where a governing term stands in the title.
+    pub governed_factor: f32,
 }
 
 /// All that the classifier goes by.
@@ -115,6 +120,8 @@ pub struct WeightedTerm {
     /// As it was written, for people.
     pub spelling: String,
     pub weights: BTreeMap<usize, f32>,
+    /// The specialty for which it governs a title.
+    pub governs: Option<usize>,
 }
 
 /// Labels and words that stand for the ends of a scale.
@@ -163,6 +170,7 @@ impl Terms {
             ("decision.score_min", entry.score_min, &mut decision.score_min),
             ("decision.margin", entry.margin, &mut decision.margin),
             ("decision.body_points_max", entry.body_points_max, &mut decision.body_points_max),
+            ("decision.governed_factor", entry.governed_factor, &mut decision.governed_factor),
         ] {
             let Some(value) = given else { continue };
             if !(0.0..=WEIGHT_MAX).contains(&value) {
@@ -189,7 +197,7 @@ impl Terms {
             }
             self.aliases.insert(alias, index);
         }
-        for WeightedTerms { weight, words } in entry.terms {
+        for WeightedTerms { weight, governs, words } in entry.terms {
             let key = format!("{key}.terms");
             if !(-WEIGHT_MAX..=WEIGHT_MAX).contains(&weight) {
                 return Err(at.invalid(&key, &format!("weight {weight} is beyond {WEIGHT_MAX}")));
@@ -198,6 +206,9 @@ impl Terms {
                 let form = at.form(&key, &word)?;
                 let term = self.weighted.entry(form).or_default();
                 term.weights.insert(index, weight);
+                // Given again, it governs only if it says so again.
+                let elsewhere = term.governs.filter(|governed| *governed != index);
+                term.governs = if governs { Some(index) } else { elsewhere };
                 term.spelling = word;
             }
         }
