@@ -9,6 +9,8 @@
 mod control;
 #[path = "cluster/crash.rs"]
 mod crash;
+#[path = "cluster/disk.rs"]
+mod disk;
 #[path = "cluster/forge.rs"]
 mod forge;
 #[path = "cluster/interleavings.rs"]

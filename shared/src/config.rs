@@ -269,6 +269,18 @@ pub struct WorkspaceConfig {
     pub root: PathBuf,
     /// Keep the workspace of a failed run for a look.
     pub keep_failed: bool,
+    /// For how long.
+    pub keep_failed_hours: u64,
+    /// Mirrors that nobody has used for so long are removed.
+    pub mirror_unused_hours: u64,
+    /// The same for what setups have fetched.
+    pub cache_unused_hours: u64,
+    /// What all of it may come to; 0: no limit.
+    pub bytes_max: u64,
+    /// With less free room no run begins.
+    pub free_bytes_min: u64,
+    /// Between two looks for what can be removed.
+    pub janitor_ms: u64,
 }
 
 /// How agents and tests are confined.

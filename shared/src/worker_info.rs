@@ -36,6 +36,9 @@ pub struct WorkerInfo {
     /// Of which specialties it claims nothing, and until when: those whose agent account met a limit.
     #[serde(default)]
     pub resting: BTreeMap<Specialty, UnixMs>,
+    /// Why it claims nothing at all, where something on its machine has to be mended first, such as a full disk.
+    #[serde(default)]
+    pub unready: Option<String>,
     pub started_at: UnixMs,
     /// The last beat, by Redis' clock. Filled in by Redis.
     pub beat_at: UnixMs,
@@ -76,6 +79,14 @@ impl WorkerState {
     pub fn rests_until(&self, specialty: &Specialty) -> Option<UnixMs> {
         match self {
             Self::Online(info) => info.resting.get(specialty).copied().filter(|until| *until > info.beat_at),
+            Self::Offline { .. } => None,
+        }
+    }
+
+    /// Why this worker, which is online, claims nothing at all.
+    pub fn unready(&self) -> Option<&str> {
+        match self {
+            Self::Online(info) => info.unready.as_deref(),
             Self::Offline { .. } => None,
         }
     }

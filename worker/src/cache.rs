@@ -17,6 +17,8 @@ use crate::{
     bounded_read::read,
     child::{self, Ending, Ends, Job, Nursery},
     host::SYSTEM_PATH,
+    in_use::InUse,
+    mirror::is_digest,
     workspace::{LockFile, remove_tree},
 };
 
@@ -60,6 +62,9 @@ const MANIFESTS: [&str; 18] = [
     "yarn.lock",
 ];
 
+/// Characters of a cache's name.
+const NAME_LEN: usize = 16;
+
 /// How long one copy may take.
 const COPY_MAX: Duration = Duration::from_secs(300);
 
@@ -82,12 +87,13 @@ pub(crate) struct DependencyCache<'a> {
 impl<'a> DependencyCache<'a> {
     /// Below `caches`, by the repository's address.
     pub(crate) fn of(caches: &Path, url: &str, nursery: &'a Nursery) -> Self {
-        let name = hex::encode(&Sha256::digest(url)[..8]);
+        let name = hex::encode(&Sha256::digest(url)[..NAME_LEN / 2]);
         Self { dir: caches.join(name), nursery }
     }
 
     /// Copies what is kept into `home`; `false` where nothing is. A copy that breaks off is removed.
     pub(crate) async fn restore(&self, home: &Path) -> io::Result<bool> {
+        let _used = InUse::begin(&self.dir).await?;
         let Some(generation) = self.newest() else { return Ok(false) };
         match copy(&generation, home, self.nursery).await {
             Ok(()) => Ok(true),
@@ -102,6 +108,7 @@ impl<'a> DependencyCache<'a> {
 
     /// Keeps what `home` holds now, for the manifests in `tree`, unless it is kept already.
     pub(crate) async fn keep(&self, home: &Path, tree: &Path, bytes_max: u64) -> io::Result<Kept> {
+        let _used = InUse::begin(&self.dir).await?;
         let name = key(tree);
         fs::create_dir_all(&self.dir)?;
         let Some(lock) = LockFile::try_acquire(&self.dir.join("lock"))? else { return Ok(Kept::Unchanged) };
@@ -147,6 +154,11 @@ impl<'a> DependencyCache<'a> {
         all.sort();
         all
     }
+}
+
+/// Whether a cache has this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    is_digest(name, NAME_LEN)
 }
 
 /// Of `000007-<key>`.

@@ -1,8 +1,8 @@
 //! The worker process: who starts when, who ends when.
 //!
 //! Start: lock file, then the beat (a living other is refused), then the former self's tasks are given back,
-//! then heartbeat, health page and sweeper, then the poller. End: poller, runs (drained, then stopped), sweeper,
-//! health page, heartbeat, and last the beat is taken back.
+//! then heartbeat, health page, sweeper and janitor, then the poller. End: poller, runs (drained, then stopped),
+//! health page, sweeper, janitor, heartbeat, and last the beat is taken back.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -119,6 +119,7 @@ pub async fn run(
         Arc::clone(&specialties),
         station.told.child_token(),
     ));
+    let janitor = tokio::spawn(context.executor.janitor().run(station.told.child_token()));
     let poller = Poller {
         context: Arc::clone(&context),
         holder: station.identity.holder.clone(),
@@ -158,6 +159,7 @@ pub async fn run(
         return Err(error);
     }
     let _ = sweeper.await;
+    let _ = janitor.await;
     station.close().await;
     Ok(())
 }
@@ -171,6 +173,7 @@ fn tell_health(
     let page = HealthPage {
         node: station.identity.holder.node.clone(),
         ledger: Arc::clone(&station.context.ledger),
+        disk: Arc::clone(station.context.executor.disk()),
         silence_max: Duration::from_millis(config.queue.lease_ms),
         draining: station.draining.clone(),
     };
@@ -273,7 +276,8 @@ impl Station {
         CrashPoint::Forfeited.reached();
         let (told, draining) = (CancellationToken::new(), CancellationToken::new());
         let accounts = Arc::new(Accounts::new(&config.agent));
-        let heartbeat = Heartbeat::new(queue.clone(), Arc::clone(&ledger), Arc::clone(&accounts), info);
+        let disk = Arc::clone(executor.disk());
+        let heartbeat = Heartbeat::new(queue.clone(), Arc::clone(&ledger), Arc::clone(&accounts), disk, info);
         let heartbeat = tokio::spawn(heartbeat.run(told.child_token(), draining.clone()));
         let context = SlotContext {
             queue,
@@ -350,6 +354,7 @@ fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerIn
         draining: false,
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
+        unready: None,
         started_at,
         beat_at: 0,
     }

@@ -1,14 +1,8 @@
 //! Runs tasks: prepared once, then several at a time.
 
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use nix::sys::prctl;
-use sha2::{Digest, Sha256};
 use shared::{
     Failure, config::Config, crash_point::CrashPoint, github::GitHub, lifecycle::workspace_name,
     state_dir::StateDir,
@@ -18,16 +12,16 @@ use tokio::sync::watch;
 use crate::{
     agent::Roster,
     child::Nursery,
+    disk::Disk,
     git::Git,
     host::Host,
+    janitor::Janitor,
     redact::Redactor,
     run::{Attempt, IssueTalk, Problem, Reporter, RunControl, RunEnd, RunInput, StopReason},
     sandbox::Sandbox,
-    workspace::{Owner, Workspace, sweep},
+    work_dirs::WorkDirs,
+    workspace::{Workspace, sweep},
 };
-
-/// Where work is done when the agent's user cannot reach the state directory.
-const SYSTEM_STATE: &str = "/var/lib/claude-cluster";
 
 /// Everything that runs share.
 pub struct Executor {
@@ -38,10 +32,8 @@ pub struct Executor {
     redactor: Arc<Redactor>,
     /// `None` without a token.
     github: Option<Arc<GitHub>>,
-    workspaces: PathBuf,
-    mirrors: PathBuf,
-    /// What the setups of repositories have fetched.
-    caches: PathBuf,
+    dirs: WorkDirs,
+    disk: Arc<Disk>,
 }
 
 impl Executor {
@@ -67,14 +59,14 @@ impl Executor {
                 Failure::configuration(format!("the worker cannot protect its memory: {errno}"))
             })?;
         }
-        let [workspaces, mirrors, caches] = work_dirs(config, state_dir, sandbox.owner())?;
-        let swept = sweep(&workspaces, &nursery).await;
+        let dirs = WorkDirs::make(config, state_dir, sandbox.owner())?;
+        let swept = sweep(&dirs.workspaces, &nursery).await;
         match swept {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "removed workspaces of runs that had died"),
             Err(error) => tracing::warn!(%error, "left-over workspaces cannot be removed"),
         }
-        let agents = Roster::find(config, &sandbox, &workspaces).await?;
+        let agents = Roster::find(config, &sandbox, &dirs.workspaces).await?;
         let github = GitHub::open(&config.github)?;
         Ok(Self {
             config: config.clone(),
@@ -83,9 +75,8 @@ impl Executor {
             agents,
             redactor: Arc::new(Redactor::of(config)),
             github,
-            workspaces,
-            mirrors,
-            caches,
+            disk: Arc::new(Disk::of(&dirs.root, config.workspace.free_bytes_min)),
+            dirs,
         })
     }
 
@@ -107,23 +98,37 @@ impl Executor {
 
     /// Below it lie the workspaces.
     pub fn workspace_root(&self) -> &Path {
-        &self.workspaces
+        &self.dirs.workspaces
     }
 
-    /// Runs one task to its end. When this returns, no process of the run is alive and its workspace is gone
+    /// Where runs need room.
+    pub(crate) fn disk(&self) -> &Arc<Disk> {
+        &self.disk
+    }
+
+    /// Who keeps the disk free of what nobody needs any more.
+    pub fn janitor(&self) -> Janitor {
+        Janitor::new(&self.config.workspace, self.dirs.clone(), Arc::clone(&self.disk))
+    }
+
+    /// Runs one task to its end; begins none while the disk is nearly full. When this returns, no process of the run is alive and its workspace is gone
     /// (or kept, if so configured).
     ///
     /// Reports must be received until then: a run whose reports nobody takes waits. Call it on a runtime
     /// whose threads outlive it; dropping it kills its processes without waiting for them.
     pub async fn run(&self, input: RunInput, control: RunControl) -> RunEnd {
         let RunControl { mut stop, reports, still_held } = control;
+        if let Some(shortage) = self.disk.shortage() {
+            self.disk.want_room();
+            return RunEnd::NotBegun { why: shortage.to_string() };
+        }
         let agent = match self.agents.agent(&input.spec.specialty) {
             Ok(agent) => agent,
             Err(failure) => return RunEnd::Failed(failure),
         };
         let nursery = Nursery::default();
         let name = workspace_name(&input.spec.id, input.fence);
-        let workspace = match Workspace::create(&self.workspaces, &name, self.sandbox.owner()) {
+        let workspace = match Workspace::create(&self.dirs.workspaces, &name, self.sandbox.owner()) {
             Ok(workspace) => workspace,
             Err(error) => {
                 return RunEnd::Failed(Failure::transient(format!("cannot make a workspace: {error}")));
@@ -137,8 +142,8 @@ impl Executor {
             config: &self.config,
             sandbox: &self.sandbox,
             agent,
-            mirrors: &self.mirrors,
-            caches: &self.caches,
+            mirrors: &self.dirs.mirrors,
+            caches: &self.dirs.caches,
             git: &git,
             nursery: &nursery,
             workspace: &workspace,
@@ -199,43 +204,4 @@ async fn stopped(stop: &mut watch::Receiver<Option<StopReason>>) {
 /// While the run was being ended, a weightier reason may have come.
 fn latest(stop: &watch::Receiver<Option<StopReason>>) -> StopReason {
     stop.borrow().clone().unwrap_or(StopReason::Shutdown)
-}
-
-/// Workspaces, mirrors and caches. Another user must be able to walk down to the first two, and to list neither.
-fn work_dirs(config: &Config, state_dir: &StateDir, owner: Option<Owner>) -> Result<[PathBuf; 3], Failure> {
-    let root = &config.workspace.root;
-    let configured = !root.as_os_str().is_empty();
-    let root = match owner {
-        _ if configured => root.clone(),
-        None => state_dir.path().to_owned(),
-        // The state directory is closed to everybody else.
-        Some(_) => {
-            let digest = Sha256::digest(state_dir.path().as_os_str().as_encoded_bytes());
-            Path::new(SYSTEM_STATE).join(hex::encode(&digest[..8]))
-        }
-    };
-    let dirs = ["workspaces", "mirrors", "caches"].map(|name| root.join(name));
-    for dir in &dirs {
-        let mode = if owner.is_some() && !dir.ends_with("caches") { 0o711 } else { 0o700 };
-        make_dirs(dir, mode).map_err(|error| {
-            Failure::configuration(format!(
-                "cannot make {}: {error}; set workspace.root to a directory that can be written",
-                dir.display()
-            ))
-        })?;
-    }
-    match owner {
-        Some(owner) if !owner.reaches(&dirs[0].join("any")) => Err(Failure::configuration(format!(
-            "the user that agents run as (uid {}) cannot reach {}; let others walk through the directories \
-             above it (chmod o+x) or set workspace.root to another",
-            owner.uid,
-            dirs[0].display()
-        ))),
-        _ => Ok(dirs),
-    }
-}
-
-fn make_dirs(dir: &Path, mode: u32) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }

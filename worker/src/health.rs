@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Ledger;
+use crate::{disk::Disk, ledger::Ledger};
 
 /// Connections at a time; the next one waits to be accepted.
 const CONNECTIONS_MAX: usize = 16;
@@ -34,6 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) struct HealthPage {
     pub node: String,
     pub ledger: Arc<Ledger>,
+    pub disk: Arc<Disk>,
     /// Longer without an answer from Redis, the worker is not ready.
     pub silence_max: Duration,
     pub draining: CancellationToken,
@@ -100,6 +101,8 @@ impl HealthPage {
             (StatusCode::SERVICE_UNAVAILABLE, "draining")
         } else if self.ledger.silence().is_none_or(|silence| silence > self.silence_max) {
             (StatusCode::SERVICE_UNAVAILABLE, "redis does not answer")
+        } else if self.disk.shortage().is_some() {
+            (StatusCode::SERVICE_UNAVAILABLE, "the disk is nearly full")
         } else {
             (StatusCode::OK, "ready")
         }

@@ -14,7 +14,9 @@ use shared::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{account::Accounts, boot_clock::BootInstant, ledger::Ledger, run::StopReason, system};
+use crate::{
+    account::Accounts, boot_clock::BootInstant, disk::Disk, ledger::Ledger, run::StopReason, system,
+};
 
 /// Between tries while Redis is away: soon enough that every lease is renewed before a sweep may take it.
 const OUTAGE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
@@ -39,6 +41,7 @@ pub struct Heartbeat {
     queue: Queue,
     ledger: Arc<Ledger>,
     accounts: Arc<Accounts>,
+    disk: Arc<Disk>,
     info: WorkerInfo,
     outage: Outage,
 }
@@ -59,8 +62,14 @@ enum Round {
 }
 
 impl Heartbeat {
-    pub fn new(queue: Queue, ledger: Arc<Ledger>, accounts: Arc<Accounts>, info: WorkerInfo) -> Self {
-        Self { queue, ledger, accounts, info, outage: Outage::No }
+    pub fn new(
+        queue: Queue,
+        ledger: Arc<Ledger>,
+        accounts: Arc<Accounts>,
+        disk: Arc<Disk>,
+        info: WorkerInfo,
+    ) -> Self {
+        Self { queue, ledger, accounts, disk, info, outage: Outage::No }
     }
 
     /// Beats until told to end, also in the middle of a round that a frozen Redis holds up.
@@ -121,6 +130,7 @@ impl Heartbeat {
             }
             Err(error) => return Round::Failed(error),
         }
+        self.info.unready = self.disk.shortage().map(|shortage| shortage.to_string());
         self.info.system = system::info(&self.info.workspace_root);
         match self.queue.beat(&self.info).await {
             Ok(Beat::Ok { drained, .. }) => {
@@ -205,12 +215,14 @@ mod tests {
             draining: false,
             suspended_until: None,
             resting: std::collections::BTreeMap::new(),
+            unready: None,
             started_at: 0,
             beat_at: 0,
         };
         let queue = Queue::open(&config.redis, &config.queue).unwrap();
         let accounts = Arc::new(Accounts::new(&Config::defaults().unwrap().agent));
-        Heartbeat::new(queue, Arc::clone(ledger), accounts, info)
+        let disk = Arc::new(Disk::of(std::path::Path::new("/"), 0));
+        Heartbeat::new(queue, Arc::clone(ledger), accounts, disk, info)
     }
 
     #[test]

@@ -13,8 +13,16 @@ use shared::Failure;
 use crate::{
     child::Nursery,
     git::{Access, Git, GitError},
+    in_use::InUse,
     workspace::{LockFile, remove_tree},
 };
+
+/// The endings of what belongs to one mirror: itself, the one that is to take its place, the one before, the lock of
+/// whoever fetches.
+pub(crate) const PARTS: [&str; 4] = ["git", "new", "old", "lock"];
+
+/// Characters of the digest in a mirror's name.
+const DIGEST_LEN: usize = 16;
 
 /// Part of a mirror's name that people can read, in characters.
 const READABLE_MAX: usize = 40;
@@ -58,6 +66,13 @@ impl<'a> Mirror<'a> {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Keeps the mirror from being removed for as long as the answer lives: a tree that shares its objects is
+    /// nothing without them.
+    pub(crate) async fn begin_use(&self) -> Result<InUse, Failure> {
+        let used = InUse::begin(&self.path).await;
+        used.map_err(|error| Failure::transient(format!("cannot lock {}: {error}", self.path.display())))
     }
 
     /// Asks the remote for its branches and brings them here where they are new. `base_branch` is what runs
@@ -182,7 +197,7 @@ pub(crate) fn object_format(commit: &str) -> &'static str {
 
 /// Whether `text` is an object's name and nothing else.
 pub(crate) fn is_object_name(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    is_digest(text, 40) || is_digest(text, 64)
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -214,7 +229,17 @@ fn readable(url: &str) -> String {
 }
 
 fn digest(url: &str) -> String {
-    hex::encode(&Sha256::digest(url.as_bytes())[..8])
+    hex::encode(&Sha256::digest(url.as_bytes())[..DIGEST_LEN / 2])
+}
+
+/// Whether a mirror has this name, without its ending.
+pub(crate) fn is_name(stem: &str) -> bool {
+    stem.rsplit_once('-').is_some_and(|(_, digest)| is_digest(digest, DIGEST_LEN))
+}
+
+/// Whether `text` is so many hexadecimal digits.
+pub(crate) fn is_digest(text: &str, len: usize) -> bool {
+    text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]

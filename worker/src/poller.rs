@@ -1,10 +1,12 @@
 //! Claims tasks for free slots and runs them.
 //!
 //! A slot is taken first, then a task: nothing is claimed that cannot start. Nothing is claimed either while
-//! the last acknowledged beat is older than a lease, nor while the agent account is suspended.
+//! the last acknowledged beat is older than a lease, nor while the agent account is suspended or the disk is nearly
+//! full.
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -90,10 +92,23 @@ impl Poller {
                 if let Some(specialty) = woken.take() {
                     let _ = self.context.queue.rearm(&specialty).await;
                 }
-                if !self.undrained(&mut runs).await {
+                if !self.until(self.context.ledger.undrained(), &mut runs).await {
                     break;
                 }
                 polled_at = None;
+            }
+            if let Some(shortage) = self.context.executor.disk().shortage() {
+                if let Some(specialty) = woken.take() {
+                    let _ = self.context.queue.rearm(&specialty).await;
+                }
+                tracing::warn!("{shortage}; nothing is claimed until there is room");
+                if !self.until(self.context.executor.disk().room(), &mut runs).await {
+                    break;
+                }
+                tracing::info!("the disk has room again");
+                polled_at = None;
+                // Much may have changed meanwhile.
+                continue;
             }
             let rested = self.resting.values().any(|until| *until <= Instant::now());
             let due = rested || !self.unsure.is_empty() || polled_at.is_none_or(|at| at.elapsed() >= POLL);
@@ -169,12 +184,11 @@ impl Poller {
     }
 
     /// Waits until this worker may claim again; observes runs that end meanwhile. `false` when it is to drain for good.
-    async fn undrained(&self, runs: &mut JoinSet<()>) -> bool {
-        let undrained = self.context.ledger.undrained();
-        tokio::pin!(undrained);
+    async fn until(&self, may_claim: impl Future<Output = ()>, runs: &mut JoinSet<()>) -> bool {
+        let mut may_claim = pin!(may_claim);
         loop {
             tokio::select! {
-                () = &mut undrained => return true,
+                () = &mut may_claim => return true,
                 Some(ended) = runs.join_next() => observe(ended),
                 () = self.drain.cancelled() => return false,
             }

@@ -96,6 +96,10 @@ pub enum RunEnd {
     Finished(Outcome),
     Failed(Failure),
     Stopped(StopReason),
+    /// Nothing was done: this machine cannot run anything now, which is nobody's failure.
+    NotBegun {
+        why: String,
+    },
 }
 
 /// What ends an attempt without an outcome.

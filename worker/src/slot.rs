@@ -197,6 +197,7 @@ async fn settle_once(
         RunEnd::Stopped(StopReason::Shutdown) => {
             persist(context, lease, || queue.release(lease, "worker shutdown")).await
         }
+        RunEnd::NotBegun { why } => persist(context, lease, || queue.release(lease, why)).await,
         // The cancel flag in the record turns the release into the cancellation.
         RunEnd::Stopped(StopReason::Cancelled { .. }) => {
             persist(context, lease, || queue.release(lease, "cancelled")).await
@@ -284,6 +285,7 @@ async fn tell(context: &SlotContext, lease: &Lease, run: u32, settlement: Settle
         }
         (_, RunEnd::Failed(failure)) => format!("failed ({}): {}", failure.class, failure.message),
         (_, RunEnd::Stopped(_)) => "back in line: the worker stops".to_owned(),
+        (_, RunEnd::NotBegun { why }) => format!("back in line: {why}"),
     };
     tracing::info!(task = %lease.id, ?settlement, "{text}");
     let line = LogLine::new(LogStream::Engine, &text);
@@ -374,6 +376,21 @@ mod tests {
         assert!(matches!(end, TaskEnd::Settled { settlement: Settlement::Done, .. }), "{end:?}");
         let record = stage.queue.task(&lease.id).await.unwrap().unwrap();
         assert_eq!((record.status.name(), record.runs, record.lost), ("completed", 1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_task_claimed_while_the_disk_is_nearly_full_is_given_back_uncounted_and_never_started() {
+        let stage = Stage::new(|config| config.workspace.free_bytes_min = u64::MAX).await;
+        let Stage { queue, context, claimed, .. } = &stage;
+        let end = Slot::enter(Arc::clone(context), claimed.clone()).run().await;
+        let TaskEnd::Settled { settlement: Settlement::Done, end: RunEnd::NotBegun { why } } = end else {
+            panic!("{end:?}")
+        };
+        assert!(why.contains("the disk is nearly full") && why.contains("workspace.free_bytes_min"), "{why}");
+        let record = queue.task(&claimed.lease.id).await.unwrap().unwrap();
+        assert_eq!((record.status.name(), record.attempts, record.lost), ("pending", 0, 0));
+        let workspaces = context.executor.workspace_root();
+        assert_eq!(std::fs::read_dir(workspaces).unwrap().count(), 0);
     }
 
     #[tokio::test]

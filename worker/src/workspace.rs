@@ -1,5 +1,6 @@
 //! One directory for one run: `<task>-<fence>/{tree,home,tmp,out}`, locked while in use.
 
+mod left_overs;
 mod lock;
 
 use std::{
@@ -7,28 +8,19 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Gid, Uid, chown},
-};
-use tokio::time::sleep;
+use nix::unistd::{Gid, Uid, chown};
 
-pub(crate) use self::lock::LockFile;
-use crate::{
-    child::{self, Ending, Ends, Job, Nursery},
-    process_tree::with_environment,
+pub(crate) use self::{
+    left_overs::{kept, sweep},
+    lock::LockFile,
 };
+use crate::child::{self, Ending, Ends, Job, Nursery};
 
 /// How long the removal of one workspace may take.
 const REMOVE_MAX: Duration = Duration::from_secs(300);
-
-/// How long the processes of a dead run may take to end by themselves, and how long to be killed.
-const USERS_GRACE: Duration = Duration::from_secs(2);
-const USERS_DEATH_MAX: Duration = Duration::from_secs(10);
-const USERS_POLL: Duration = Duration::from_millis(20);
 
 /// Another user than the worker's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +105,11 @@ impl Workspace {
         self.lock.remove()
     }
 
-    /// Leaves the directory for a person to look at; its name ends in `.kept`, so that no sweep takes it.
+    /// Leaves the directory for a person to look at; its name ends in `.kept`, so that no sweep takes it. The janitor
+    /// does some day, counted from its time of change.
     pub(crate) fn keep(self) -> io::Result<PathBuf> {
         let kept = self.root.with_file_name(format!("{}{KEPT}", file_name(&self.root)));
+        fs::File::open(&self.root)?.set_modified(SystemTime::now())?;
         fs::rename(&self.root, &kept)?;
         self.lock.remove()?;
         Ok(kept)
@@ -137,53 +131,6 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     fs::DirBuilder::new().mode(mode).create(path)?;
     // The process' umask may have taken bits away.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-/// Removes the workspaces below `workspaces` whose run died with its worker, and says how many. A workspace
-/// in use, of this process or another, is locked and stays.
-pub(crate) async fn sweep(workspaces: &Path, nursery: &Nursery) -> io::Result<usize> {
-    let mut swept = 0;
-    for entry in fs::read_dir(workspaces)? {
-        let path = entry?.path();
-        let name = file_name(&path);
-        if name.ends_with(KEPT) {
-            continue;
-        }
-        let root = name.strip_suffix(LOCK).map_or_else(|| path.clone(), |root| path.with_file_name(root));
-        // Neither may exist any more: directory and lock are both listed, the first one takes both along.
-        if !path.exists() {
-            continue;
-        }
-        let Some(lock) = LockFile::try_acquire(&lock_path(&root))? else { continue };
-        if root.exists() {
-            end_users_of(&root).await;
-            remove_tree(&root, nursery).await?;
-            swept += 1;
-        }
-        lock.remove()?;
-    }
-    Ok(swept)
-}
-
-/// The agents of a dead worker get their death signals from the kernel; a start that comes right after a
-/// crash may still meet them, and one whose supervisor was killed as well got none.
-async fn end_users_of(root: &Path) {
-    let mut home = b"HOME=".to_vec();
-    home.extend_from_slice(root.join("home").as_os_str().as_encoded_bytes());
-    let began = Instant::now();
-    loop {
-        let users = with_environment(&home);
-        if users.is_empty() || began.elapsed() > USERS_DEATH_MAX {
-            return;
-        }
-        if began.elapsed() > USERS_GRACE {
-            for pid in users {
-                // One that is gone by now is as good.
-                let _ = kill(pid, Signal::SIGKILL);
-            }
-        }
-        sleep(USERS_POLL).await;
-    }
 }
 
 /// Removes a directory that hostile programs have written to. Links are not followed.
@@ -213,26 +160,6 @@ pub(crate) async fn remove_tree(root: &Path, nursery: &Nursery) -> io::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn left_overs_are_swept_and_what_is_in_use_or_kept_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let nursery = Nursery::default();
-        let live = Workspace::create(dir.path(), "live-1", None).unwrap();
-        let kept = Workspace::create(dir.path(), "failed-1", None).unwrap().keep().unwrap();
-        let crashed = Workspace::create(dir.path(), "crashed-1", None).unwrap();
-        let crashed_root = crashed.root().to_owned();
-        drop(crashed);
-        fs::create_dir(dir.path().join("no-lock-at-all")).unwrap();
-
-        assert_eq!(sweep(dir.path(), &nursery).await.unwrap(), 2);
-        assert!(live.tree().is_dir() && kept.is_dir() && !crashed_root.exists());
-
-        live.remove(&nursery).await.unwrap();
-        let left: Vec<_> =
-            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, ["failed-1.kept"]);
-    }
 
     #[tokio::test]
     async fn odd_files_are_removed_and_links_are_not_followed() {

@@ -40,6 +40,11 @@ impl Agents {
         let names: Vec<&str> = known.specialties().iter().map(Specialty::as_str).collect();
         render::line(format!("specialties: {}", names.join(", ")))?;
         print_table(&workers)?;
+        for worker in &workers {
+            if let Some(why) = worker.unready() {
+                render::line(format!("{} claims nothing: {why}", worker.id()))?;
+            }
+        }
         for (node, stopped) in &drained {
             render::line(told(node, stopped))?;
         }
@@ -70,6 +75,7 @@ fn row(worker: &WorkerState, now: UnixMs) -> Vec<String> {
             let status = match info.suspended_until {
                 Some(until) if until > now => format!("suspended until {} UTC", render::clock(until)),
                 _ if info.draining => "draining".to_owned(),
+                _ if info.unready.is_some() => "unready".to_owned(),
                 _ => "online".to_owned(),
             };
             let specialties: Vec<&str> = info.specialties.iter().map(shared::Specialty::as_str).collect();

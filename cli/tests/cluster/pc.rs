@@ -108,17 +108,9 @@ impl Cluster {
     pub fn spawn(&self, pc: &str, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Pc {
         let state = self.dir.path().join(pc);
         fs::create_dir_all(&state).expect("a state directory");
-        let log = state.join(format!("{name}.log"));
-        let out = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
-        let child = self
-            .command(&state)
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .stdout(out.try_clone().expect("a handle"))
-            .stderr(out)
-            .spawn()
-            .expect("the program starts");
-        Pc { child, state, log }
+        let mut command = self.command(&state);
+        command.args(arguments).envs(variables.iter().copied());
+        Pc::starting(command, &state, name)
     }
 
     /// The binary with nothing of this machine's environment, and this cluster's settings.
@@ -199,6 +191,18 @@ impl Cluster {
 }
 
 impl Pc {
+    /// Starts `command`, whose state is in `state`, with a log called `name`.
+    pub fn starting(mut command: Command, state: &Path, name: &str) -> Self {
+        let log = state.join(format!("{name}.log"));
+        let out = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
+        let child = command
+            .stdout(out.try_clone().expect("a handle"))
+            .stderr(out)
+            .spawn()
+            .expect("the program starts");
+        Self { child, state: state.to_owned(), log }
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal)
             .expect("the process is there");

@@ -34,6 +34,7 @@ struct AgentView {
     /// Who drained it, also when it is offline.
     drained: Option<StoppedView>,
     suspended_until: Option<Timestamp>,
+    unready: Option<String>,
     agent: Option<String>,
     sandbox: Option<String>,
     version: Option<String>,
@@ -60,6 +61,7 @@ impl From<WorkerState> for AgentView {
                 draining: false,
                 drained: None,
                 suspended_until: None,
+                unready: None,
                 agent: None,
                 sandbox: None,
                 version: None,
@@ -86,6 +88,7 @@ fn online(info: WorkerInfo) -> AgentView {
         draining: info.draining,
         drained: None,
         suspended_until: info.suspended_until.map(Timestamp),
+        unready: info.unready,
         agent: Some(info.agent),
         sandbox: Some(info.sandbox),
         version: Some(info.version),

@@ -79,6 +79,7 @@ async fn beat(queue: Queue, specialties: Vec<Specialty>) -> Result<()> {
         draining: false,
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
+        unready: None,
         started_at: 0,
         beat_at: 0,
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 
 use super::{
-    AgentConfig, Config, ConfigError, Driver, Setting,
+    AgentConfig, Config, ConfigError, Driver, Setting, WorkspaceConfig,
     load::BUILT_IN,
     schema::{bad, closest},
 };
@@ -39,6 +39,9 @@ const PERMISSIONS: [&str; 5] = ["admin", "maintain", "write", "triage", "read"];
 const RUNS_PER_ISSUE_MAX: u64 = 1_000;
 /// Longest addition to an agent's instructions, in bytes: it is one argument of a program.
 const SYSTEM_PROMPT_BYTES_MAX: usize = 32 * 1024;
+
+/// Ten years, in hours.
+const UNUSED_HOURS_MAX: u64 = 87_660;
 
 /// A day, in milliseconds: no single wait is longer.
 const DAY_MS: u64 = 86_400_000;
@@ -241,7 +244,19 @@ fn worker(config: &Config) -> Result<(), Problem> {
     }
     within("worker.max_tasks", worker.max_tasks.into(), 1, MAX_TASKS_MAX.into())?;
     within("worker.drain_ms", worker.drain_ms, 0, DAY_MS)?;
-    absolute("workspace.root", &config.workspace.root)
+    workspace(&config.workspace)
+}
+
+fn workspace(workspace: &WorkspaceConfig) -> Result<(), Problem> {
+    for (key, hours) in [
+        ("workspace.keep_failed_hours", workspace.keep_failed_hours),
+        ("workspace.mirror_unused_hours", workspace.mirror_unused_hours),
+        ("workspace.cache_unused_hours", workspace.cache_unused_hours),
+    ] {
+        within(key, hours, 0, UNUSED_HOURS_MAX)?;
+    }
+    within("workspace.janitor_ms", workspace.janitor_ms, 100, DAY_MS)?;
+    absolute("workspace.root", &workspace.root)
 }
 
 fn agent(config: &Config) -> Result<(), Problem> {

@@ -24,6 +24,11 @@ pub enum Why {
     NoWorker,
     /// Those who take it are told to claim nothing more.
     Drained,
+    /// Those of them that may claim cannot: what the first one tells of its machine.
+    Unready {
+        worker: String,
+        why: String,
+    },
     /// The agent accounts of all who take it met their limits; the first ends then.
     AccountLimited {
         until: UnixMs,
@@ -62,6 +67,9 @@ impl fmt::Display for Why {
             }
             Self::NoWorker => f.write_str("no worker that is online takes its specialty"),
             Self::Drained => f.write_str("the workers of its specialty are told to claim nothing more"),
+            Self::Unready { worker, why } => {
+                write!(f, "no worker of its specialty can begin anything; {worker}: {why}")
+            }
             Self::AccountLimited { until } => {
                 write!(f, "the agent account of its workers met a limit until {}", Utc(*until))
             }
@@ -127,8 +135,13 @@ impl Why {
         if claiming.is_empty() {
             return Some(Self::Drained);
         }
-        let rests: Option<Vec<UnixMs>> =
-            claiming.iter().map(|worker| worker.rests_until(specialty)).collect();
+        let (unready, ready): (Vec<_>, Vec<_>) =
+            claiming.into_iter().partition(|worker| worker.unready().is_some());
+        if let (true, Some(worker)) = (ready.is_empty(), unready.first()) {
+            let why = worker.unready().unwrap_or_default().to_owned();
+            return Some(Self::Unready { worker: worker.id().to_owned(), why });
+        }
+        let rests: Option<Vec<UnixMs>> = ready.iter().map(|worker| worker.rests_until(specialty)).collect();
         Some(Self::AccountLimited { until: rests?.into_iter().min()? })
     }
 }

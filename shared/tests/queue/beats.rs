@@ -29,6 +29,7 @@ pub fn info(node: &str, incarnation: &str) -> WorkerInfo {
         draining: false,
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
+        unready: None,
         started_at: 0,
         beat_at: 0,
     }

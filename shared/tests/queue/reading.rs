@@ -85,6 +85,11 @@ async fn whatever_waits_says_why() {
     s.queue.beat(&worker).await.unwrap();
     assert_eq!(why(&s, &id).await, Some(Why::Drained));
     worker.draining = false;
+    worker.unready = Some("the disk is nearly full".to_owned());
+    s.queue.beat(&worker).await.unwrap();
+    let unready = Why::Unready { worker: "w1".to_owned(), why: "the disk is nearly full".to_owned() };
+    assert_eq!(why(&s, &id).await, Some(unready));
+    worker.unready = None;
     s.queue.beat(&worker).await.unwrap();
 
     let claimed = s.claimed(&holder("w1")).await;

@@ -77,6 +77,7 @@ impl Attempt<'_> {
         };
         let access = remote.access().await?;
         let mirror = Mirror::new(self.git, self.nursery, access.as_ref(), self.mirrors, &remote.url);
+        let _used = mirror.begin_use().await?;
         let Fetched { base, branches } = mirror.fetch(remote.base_branch.as_deref()).await?;
         let branch = branch_for(&self.input.spec, &branches, &base.branch);
         let worktree = self.worktree(mirror.path());

@@ -5,28 +5,45 @@ use std::{
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// Shortest and longest pause between two attempts at a lock that another holds.
 const POLL_MIN: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(200);
 
-/// An exclusive lock on a file; released when dropped, also by the death of the process. Two holders in one
-/// process exclude each other as well.
+/// A lock on a file, alone or shared with others; released when dropped, also by the death of the process. Two
+/// holders in one process count as two.
 #[derive(Debug)]
 pub(crate) struct LockFile {
     file: File,
     path: PathBuf,
 }
 
+/// One try at a lock, without waiting.
+type Try = fn(&File) -> Result<(), TryLockError>;
+
 impl LockFile {
-    /// `Ok(None)` where another holds it.
+    /// Takes it alone; `Ok(None)` where another holds it.
     pub(crate) fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
+        Self::try_lock(path, File::try_lock)
+    }
+
+    /// Takes it alone, and waits for that.
+    pub(crate) async fn acquire(path: &Path) -> io::Result<Self> {
+        Self::lock(path, File::try_lock).await
+    }
+
+    /// Shares it with whoever else does, and waits while somebody has it alone.
+    pub(crate) async fn share(path: &Path) -> io::Result<Self> {
+        Self::lock(path, File::try_lock_shared).await
+    }
+
+    fn try_lock(path: &Path, attempt: Try) -> io::Result<Option<Self>> {
         loop {
             let mut open = fs::OpenOptions::new();
             let file = open.create(true).truncate(false).write(true).mode(0o600).open(path)?;
-            match file.try_lock() {
+            match attempt(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -42,11 +59,11 @@ impl LockFile {
         }
     }
 
-    /// Waits for it. By polling, because a blocked thread could not be told to stop.
-    pub(crate) async fn acquire(path: &Path) -> io::Result<Self> {
+    /// By polling, because a blocked thread could not be told to stop.
+    async fn lock(path: &Path, attempt: Try) -> io::Result<Self> {
         let mut pause = POLL_MIN;
         loop {
-            if let Some(lock) = Self::try_acquire(path)? {
+            if let Some(lock) = Self::try_lock(path, attempt)? {
                 return Ok(lock);
             }
             tokio::time::sleep(pause).await;
@@ -54,10 +71,22 @@ impl LockFile {
         }
     }
 
+    /// Sets the file's time of change to now.
+    pub(crate) fn touch(&self) -> io::Result<()> {
+        self.file.set_modified(SystemTime::now())
+    }
+
     /// Removes the file and releases the lock, in this order.
     pub(crate) fn remove(self) -> io::Result<()> {
-        fs::remove_file(&self.path)?;
-        self.file.unlock()
+        fs::remove_file(&self.path)
+    }
+}
+
+impl Drop for LockFile {
+    /// Closing alone is not enough: a program that is just being started has a copy of every open file for a moment,
+    /// and a lock lasts as long as its last copy.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
@@ -73,5 +102,19 @@ mod tests {
         assert!(LockFile::try_acquire(&path).unwrap().is_none());
         first.remove().unwrap();
         assert!(LockFile::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn those_who_share_it_keep_out_whoever_wants_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let (first, second) = (LockFile::share(&path).await.unwrap(), LockFile::share(&path).await.unwrap());
+        drop(first);
+        assert!(LockFile::try_acquire(&path).unwrap().is_none());
+        drop(second);
+        let alone = LockFile::try_acquire(&path).unwrap().unwrap();
+        assert!(LockFile::try_lock(&path, File::try_lock_shared).unwrap().is_none());
+        alone.remove().unwrap();
+        assert!(path.metadata().is_err());
     }
 }

@@ -19,3 +19,4 @@ mod publishing;
 mod pull_requests;
 mod stage;
 mod testing;
+mod tidying;

@@ -6,9 +6,6 @@ use shared::config::Config;
 use super::Check;
 use crate::session::Session;
 
-/// Free space below which a larger repository and its build no longer fit, in MiB.
-const FREE_MIB_MIN: u64 = 2_048;
-
 pub(super) fn disk(session: &Session) -> Check {
     const NAME: &str = "disk";
     let root = &session.config().workspace.root;
@@ -17,10 +14,14 @@ pub(super) fn disk(session: &Session) -> Check {
         Ok(facts) => {
             let free_mib = facts.blocks_available().saturating_mul(facts.fragment_size()) >> 20;
             let found = format!("{free_mib} MiB free in {}", root.display());
-            if free_mib >= FREE_MIB_MIN {
+            let min_mib = session.config().workspace.free_bytes_min >> 20;
+            if free_mib >= min_mib {
                 return Check::ok(NAME, found);
             }
-            let mend = format!("make room, or set workspace.root to a disk with {FREE_MIB_MIN} MiB or more");
+            let mend = format!(
+                "no task begins here: make room, or set workspace.root to a disk with {min_mib} MiB or more \
+                 (workspace.free_bytes_min)"
+            );
             Check::warn(NAME, found, mend)
         }
         Err(error) => Check::warn(NAME, format!("{}: {error}", root.display()), "look at that directory"),

@@ -36,6 +36,7 @@ pub fn info(id: &str) -> WorkerInfo {
         draining: false,
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
+        unready: None,
         started_at: 1_700_000_000_000,
         beat_at: 0,
     }

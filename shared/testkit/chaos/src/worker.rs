@@ -321,6 +321,7 @@ fn info(post: &Post, slots: usize) -> WorkerInfo {
         draining: false,
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
+        unready: None,
         started_at: 0,
         beat_at: 0,
     }
