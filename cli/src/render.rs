@@ -73,6 +73,11 @@ pub fn ago(at: UnixMs, now: UnixMs) -> String {
     format!("{} ago", duration(Duration::from_millis(now.saturating_sub(at))))
 }
 
+/// Millionths of a US dollar in dollars and cents.
+pub fn usd(micro_usd: u64) -> String {
+    format!("${:.2}", micro_usd as f64 / 1_000_000.0)
+}
+
 /// The time of day in UTC, to the millisecond.
 pub fn clock(at: UnixMs) -> String {
     let seconds = at / 1_000 % 86_400;

@@ -58,6 +58,8 @@ crash_points! {
     CheckedOut,
     /// The agent runs.
     AgentStarted,
+    /// What an agent has cost is counted for the task; on a Cluster not for its account, and the run does not know.
+    Charged,
     /// The agent has ended; nothing is tested.
     AgentEnded,
     /// The work is tested; there is no commit.

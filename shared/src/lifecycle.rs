@@ -127,6 +127,8 @@ pub struct TaskRecord {
     pub attempts: u32,
     /// Leases that ran out while Redis was up, or whose worker process was proven dead.
     pub lost: u32,
+    /// What its agents have cost in all runs, in millionths of a US dollar, as far as they told.
+    pub micro_usd: u64,
     /// `None` until the first claim.
     pub last_run: Option<LastRun>,
     /// The specialty that it is being moved to; nobody claims it on the way.

@@ -10,7 +10,7 @@
 //! - **In:** [`Queue::enqueue`], once by its id however often it is offered; [`Queue::enqueue_issue`] for the one
 //!   active task of an issue; [`Queue::hold`] for a task that waits to be run by its id.
 //! - **Work:** [`Queue::claim`] hands out tasks with a [`Lease`]; [`Queue::renew`] keeps it and brings cancels back;
-//!   [`Queue::still_held`] is asked before anything is published; [`Queue::complete`], [`Queue::fail`],
+//!   [`Queue::still_held`] is asked before anything is published; [`Queue::charge`] counts what an agent has cost; [`Queue::complete`], [`Queue::fail`],
 //!   [`Queue::retry`] and [`Queue::release`] end a run. Of all leases a task ever had, only the newest counts.
 //! - **Waiting:** [`Queue::wake_waiter`] wakes one worker for one task. Whoever works also calls [`Queue::sweep`] when
 //!   it is next due: that is how lost leases, retries and retention come about.
@@ -48,6 +48,7 @@ mod script;
 mod server_facts;
 mod settle;
 mod settler;
+mod spending;
 mod suspend;
 mod sweep;
 mod tls;
@@ -73,6 +74,7 @@ pub use rerun::RerunAnswer;
 pub use retention::{Ended, Trim};
 pub use server_facts::ServerFacts;
 pub use settle::Settlement;
+pub use spending::{AccountStanding, Charged, Expense, MicroUsd};
 pub use sweep::Swept;
 pub use wake::{Waited, WakeHandle, WakeWaiter};
 pub use why::Why;

@@ -39,9 +39,23 @@ pub struct WorkerInfo {
     /// Why it claims nothing at all, where something on its machine has to be mended first, such as a full disk.
     #[serde(default)]
     pub unready: Option<String>,
+    /// What has been spent today from the accounts of its agents.
+    #[serde(default)]
+    pub accounts: Vec<AccountInfo>,
     pub started_at: UnixMs,
     /// The last beat, by Redis' clock. Filled in by Redis.
     pub beat_at: UnixMs,
+}
+
+/// An agent account as a worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountInfo {
+    /// As configured, else a digest of the credential.
+    pub name: String,
+    /// What all who share it have spent since midnight UTC, in millionths of a US dollar, as far as agents told.
+    pub micro_usd_today: u64,
+    /// Once that much is spent the worker claims nothing more for it until midnight; `None`: no budget.
+    pub micro_usd_per_day: Option<u64>,
 }
 
 /// The machine that a worker runs on.

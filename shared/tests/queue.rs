@@ -39,6 +39,8 @@ mod repair;
 mod scale;
 #[path = "queue/setting.rs"]
 mod setting;
+#[path = "queue/spending.rs"]
+mod spending;
 #[path = "queue/tls.rs"]
 mod tls;
 #[path = "queue/unanswered.rs"]

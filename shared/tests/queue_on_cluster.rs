@@ -27,5 +27,7 @@ mod repair;
 #[expect(dead_code, reason = "what the suite on one server needs besides")]
 #[path = "queue/setting.rs"]
 mod setting;
+#[path = "queue/spending.rs"]
+mod spending;
 #[path = "queue/waking.rs"]
 mod waking;

@@ -18,11 +18,12 @@ use std::{
 use shared::{
     Failure,
     config::{AgentConfig, Driver},
+    queue::MicroUsd,
 };
 
 pub(crate) use self::{
     roster::Roster,
-    verdict::{Answer, Cause, Verdict},
+    verdict::{Answer, Cause, Trouble, Verdict},
 };
 use crate::{
     child::{Ending, Limits, Pipe},
@@ -162,9 +163,15 @@ impl Agent {
         &self.files
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    /// How long all calls of one run may take together.
+    pub(crate) fn wall_clock(&self) -> Duration {
+        Duration::from_millis(self.config.wall_clock_ms)
+    }
+
+    /// The limits of one call that may take so long.
+    pub(crate) fn limits(&self, wall_clock: Duration) -> Limits {
         Limits {
-            wall_clock: Duration::from_millis(self.config.wall_clock_ms),
+            wall_clock,
             silence: Some(Duration::from_millis(self.config.inactivity_ms)),
             line_bytes_max: LINE_BYTES_MAX,
         }
@@ -179,10 +186,11 @@ impl Agent {
         })
     }
 
-    /// `tmp` is the directory for temporary files, as the agent sees it.
-    pub(crate) fn call(&self, start: Start<'_>, tmp: &Path) -> Call {
+    /// `tmp` is the directory for temporary files, as the agent sees it; `budget` what the call may cost, where the
+    /// program can be told.
+    pub(crate) fn call(&self, start: Start<'_>, tmp: &Path, budget: Option<MicroUsd>) -> Call {
         match self.config.driver {
-            Driver::Claude => claude::call(&self.config, self.argv(), start, tmp),
+            Driver::Claude => claude::call(&self.config, self.argv(), start, tmp, budget),
             Driver::Codex => codex::call(&self.config, self.argv(), start),
             Driver::Gemini => gemini::call(&self.config, self.argv(), start),
             Driver::Command => command::call(&self.config, self.argv()),

@@ -355,6 +355,7 @@ fn info(identity: &Identity, executor: &Executor, start: &Start<'_>) -> WorkerIn
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
         unready: None,
+        accounts: Vec::new(),
         started_at,
         beat_at: 0,
     }

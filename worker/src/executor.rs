@@ -17,7 +17,7 @@ use crate::{
     host::Host,
     janitor::Janitor,
     redact::Redactor,
-    run::{Attempt, IssueTalk, Problem, Reporter, RunControl, RunEnd, RunInput, StopReason},
+    run::{Attempt, IssueTalk, Problem, Reporter, RunControl, RunEnd, RunInput, Spending, StopReason},
     sandbox::Sandbox,
     work_dirs::WorkDirs,
     workspace::{Workspace, sweep},
@@ -117,11 +117,11 @@ impl Executor {
     /// Reports must be received until then: a run whose reports nobody takes waits. Call it on a runtime
     /// whose threads outlive it; dropping it kills its processes without waiting for them.
     pub async fn run(&self, input: RunInput, control: RunControl) -> RunEnd {
-        let RunControl { mut stop, reports, still_held } = control;
         if let Some(shortage) = self.disk.shortage() {
             self.disk.want_room();
             return RunEnd::NotBegun { why: shortage.to_string() };
         }
+        let RunControl { mut stop, reports, still_held, charge } = control;
         let agent = match self.agents.agent(&input.spec.specialty) {
             Ok(agent) => agent,
             Err(failure) => return RunEnd::Failed(failure),
@@ -137,7 +137,8 @@ impl Executor {
         CrashPoint::WorkspaceMade.reached();
         let reporter = Reporter::new(reports, Arc::clone(&self.redactor));
         let git = Git::new(&self.config, &self.host, nursery.clone());
-        let talk = IssueTalk::new(&self.config, &input, &reporter, &still_held);
+        let spending = Spending::new(&charge);
+        let talk = IssueTalk::new(&self.config, &input, &reporter, &still_held, &spending);
         let attempt = Attempt {
             config: &self.config,
             sandbox: &self.sandbox,
@@ -150,6 +151,7 @@ impl Executor {
             input: &input,
             reporter: &reporter,
             still_held: &still_held,
+            spending: &spending,
             github: self.github.as_ref(),
             talk: &talk,
         };
@@ -172,6 +174,8 @@ impl Executor {
         };
         self.leave(workspace, &end, &nursery).await;
         CrashPoint::WorkspaceRemoved.reached();
+        // What was told by an agent that was stopped has been spent, too.
+        spending.settle_rest().await;
         // Before the task is settled: a worker that dies in between lets another run say it again.
         talk.close(&end).await;
         CrashPoint::EndSaid.reached();

@@ -15,7 +15,12 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    account::Accounts, boot_clock::BootInstant, disk::Disk, ledger::Ledger, run::StopReason, system,
+    account::{Accounts, Standings},
+    boot_clock::BootInstant,
+    disk::Disk,
+    ledger::Ledger,
+    run::StopReason,
+    system,
 };
 
 /// Between tries while Redis is away: soon enough that every lease is renewed before a sweep may take it.
@@ -122,11 +127,12 @@ impl Heartbeat {
             }
         }
         self.info.running = self.ledger.running();
-        match self.accounts.resting(&self.queue, &self.info.specialties).await {
-            Ok(resting) => {
+        match self.accounts.standings(&self.queue, &self.info.specialties).await {
+            Ok(Standings { resting, accounts }) => {
                 let all = self.info.specialties.iter().all(|specialty| resting.contains_key(specialty));
                 self.info.suspended_until = resting.values().min().copied().filter(|_| all);
                 self.info.resting = resting;
+                self.info.accounts = accounts;
             }
             Err(error) => return Round::Failed(error),
         }
@@ -216,6 +222,7 @@ mod tests {
             suspended_until: None,
             resting: std::collections::BTreeMap::new(),
             unready: None,
+            accounts: Vec::new(),
             started_at: 0,
             beat_at: 0,
         };

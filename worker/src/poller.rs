@@ -61,7 +61,7 @@ pub struct Poller {
     /// Fences of what was taken up so, for as long as anything is unsure: a run that was given up while its
     /// record still names this worker is not begun again and again.
     pub taken_up: HashSet<Fence>,
-    /// Specialties whose agent account met a limit, and until when.
+    /// Specialties whose agent account met a limit or has spent its day's budget, and until when.
     pub resting: HashMap<Specialty, Instant>,
 }
 
@@ -300,14 +300,14 @@ impl Poller {
     async fn look_at_limits(&mut self) -> Result<(), QueueError> {
         let served = self.specialties.now();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let resting = self.context.accounts.resting(&self.context.queue, &served).await?;
+        let resting = self.context.accounts.standings(&self.context.queue, &served).await?.resting;
         let left = |until| Duration::from_millis(until).saturating_sub(now).max(Duration::from_secs(1));
         let resting: HashMap<_, _> =
             resting.into_iter().map(|(specialty, until)| (specialty, Instant::now() + left(until))).collect();
         for (specialty, until) in &resting {
             if !self.resting.contains_key(specialty) {
                 let seconds = until.saturating_duration_since(Instant::now()).as_secs();
-                tracing::info!(%specialty, seconds, "the agent account met its limit; nothing is claimed");
+                tracing::info!(%specialty, seconds, "the agent account met its limit or has spent its budget for today; nothing is claimed");
             }
         }
         self.resting = resting;

@@ -10,13 +10,15 @@ mod delivery;
 mod groundwork;
 mod issue_talk;
 mod reporter;
+mod spending;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use shared::{Failure, Outcome, TaskSpec, lifecycle::Fence, task_log::LogLine};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use self::{attempt::Attempt, issue_talk::IssueTalk, reporter::Reporter};
+pub use self::spending::{Allowance, Charge};
+pub(crate) use self::{attempt::Attempt, issue_talk::IssueTalk, reporter::Reporter, spending::Spending};
 
 /// Reports that wait for the queue. When it is full the run waits, and with it the agent's pipe.
 pub const REPORTS_MAX: usize = 256;
@@ -75,6 +77,8 @@ pub struct RunControl {
     pub reports: mpsc::Sender<Report>,
     /// Asked before each publishing step; `false` means that the lease is gone.
     pub still_held: FenceCheck,
+    /// Told what the agent's calls have cost, and asked before each what may still be spent.
+    pub charge: Charge,
 }
 
 /// What is to be run.

@@ -1,21 +1,24 @@
 //! One leased task from its claim to its settlement.
 
+mod asking;
+
 use std::{sync::Arc, time::Duration};
 
 use shared::{
     Failure, FailureClass, TaskSpec,
     crash_point::CrashPoint,
-    queue::{Claimed, Lease, Queue, QueueError, Renewal, Settlement},
+    queue::{Claimed, Lease, Queue, QueueError, Settlement},
     retry::Backoff,
     task_log::{LogLine, LogStream},
 };
 use tokio::sync::{mpsc, watch};
 
+use self::asking::{charge, fence_check, still_ours};
 use crate::{
     account::Accounts,
     executor::Executor,
     ledger::Ledger,
-    run::{FenceCheck, REPORTS_MAX, RunControl, RunEnd, RunInput, StopReason},
+    run::{REPORTS_MAX, RunControl, RunEnd, RunInput, StopReason},
     scribe::Scribe,
     stop::{Stop, StopLevel},
 };
@@ -88,7 +91,7 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
         // Nothing to run: this program is older than whoever made the task.
         Err(message) => RunEnd::Failed(Failure::configuration(message)),
         Ok(_) if limited(context, &lease).await => {
-            let message = "the agent account met its limit before this run began";
+            let message = "the agent account met its limit, or spent its budget, before this run began";
             let unchanged = Some(Duration::ZERO);
             RunEnd::Failed(Failure {
                 retry_after: unchanged,
@@ -112,12 +115,12 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
     settle(context, &lease, claimed.runs, claimed.attempts, end).await
 }
 
-/// Whether the agent account is suspended. Asked before a claim too; but one may have begun before whoever met
-/// the limit suspended the account, and have got the very task that was given back after that.
+/// Whether the agent account rests. Asked before a claim too; but one may have begun before whoever met the limit
+/// suspended the account, and have got the very task that was given back after that.
 async fn limited(context: &SlotContext, lease: &Lease) -> bool {
     let Some(account) = context.accounts.of(&lease.specialty) else { return false };
-    let until = persist(context, lease, || context.queue.account_suspended_until(account)).await;
-    until.flatten().is_some()
+    let standing = persist(context, lease, || context.queue.account_standing(&account.name)).await;
+    standing.is_some_and(|standing| account.rests_until(&standing).is_some())
 }
 
 async fn execute(
@@ -129,38 +132,12 @@ async fn execute(
 ) -> RunEnd {
     tracing::info!(task = %lease.id, run, repository = %spec.repository, title = spec.title, "task started");
     let (reports, received) = mpsc::channel(REPORTS_MAX);
-    let control = RunControl { stop, reports, still_held: fence_check(context, lease) };
+    let (still_held, charge) = (fence_check(context, lease), charge(context, lease));
+    let control = RunControl { stop, reports, still_held, charge };
     let input = RunInput { spec, run, attempts, fence: lease.fence, node: context.node.clone() };
     let scribe = Scribe::new(context.queue.clone(), lease.clone(), run);
     let (end, ()) = tokio::join!(Box::pin(context.executor.run(input, control)), scribe.run(received));
     end
-}
-
-/// Asks Redis; waits out an outage for as long as the grace lasts, since a finished run is worth the wait.
-fn fence_check(context: &SlotContext, lease: &Lease) -> FenceCheck {
-    let (queue, ledger, lease) = (context.queue.clone(), Arc::clone(&context.ledger), lease.clone());
-    Arc::new(move || {
-        let (queue, ledger, lease) = (queue.clone(), Arc::clone(&ledger), lease.clone());
-        Box::pin(async move {
-            let grace = Duration::from_millis(queue.settings().outage_grace_ms);
-            for attempt in 0.. {
-                match still_ours(&queue, &lease).await {
-                    Ok(ours) => return ours && ledger.holds(&lease),
-                    Err(error) if error.is_passing() => {
-                        if ledger.silence().is_none_or(|silence| silence > grace) {
-                            return false;
-                        }
-                        tokio::time::sleep(PERSIST.delay(attempt)).await;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, task = %lease.id, "the fence cannot be checked; nothing is published");
-                        return false;
-                    }
-                }
-            }
-            false
-        })
-    })
 }
 
 async fn settle(context: &SlotContext, lease: &Lease, run: u32, attempts: u32, end: RunEnd) -> TaskEnd {
@@ -176,12 +153,6 @@ async fn settle(context: &SlotContext, lease: &Lease, run: u32, attempts: u32, e
     };
     tell(context, lease, run, settlement, &end).await;
     if settlement == Settlement::Stale { TaskEnd::Abandoned } else { TaskEnd::Settled { settlement, end } }
-}
-
-/// Whether the lease stands. One that ran out, as in a freeze, does again where nobody took the task since: the next
-/// beat would find that, but a run may come to its end before.
-async fn still_ours(queue: &Queue, lease: &Lease) -> Result<bool, QueueError> {
-    Ok(queue.still_held(lease).await? || queue.renew(std::slice::from_ref(lease)).await? == [Renewal::Held])
 }
 
 async fn settle_once(
@@ -224,7 +195,7 @@ async fn settle_failure(
             let rest = failure.retry_after.unwrap_or(LIMIT_WITHOUT_RESET).min(LIMIT_MAX);
             // Before the task goes back: nobody of this account may claim it in between.
             if let Some(account) = context.accounts.of(&lease.specialty) {
-                persist(context, lease, || queue.suspend_account(account, rest)).await?;
+                persist(context, lease, || queue.suspend_account(&account.name, rest)).await?;
                 CrashPoint::AccountSuspended.reached();
             }
             persist(context, lease, || queue.release(lease, &failure.message)).await

@@ -1,5 +1,7 @@
 //! `agents`: who works, on what, and how they are.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use ingest::classify::Classifier;
 use shared::{
@@ -45,11 +47,37 @@ impl Agents {
                 render::line(format!("{} claims nothing: {why}", worker.id()))?;
             }
         }
+        for line in accounts(&workers) {
+            render::line(line)?;
+        }
         for (node, stopped) in &drained {
             render::line(told(node, stopped))?;
         }
         Ok(())
     }
+}
+
+/// What has been spent today from each account, as whoever looked last saw it; once for each budget.
+fn accounts(workers: &[WorkerState]) -> Vec<String> {
+    let mut spent: BTreeMap<(&str, Option<u64>), u64> = BTreeMap::new();
+    for worker in workers {
+        let WorkerState::Online(info) = worker else { continue };
+        for account in &info.accounts {
+            let sum = spent.entry((&account.name, account.micro_usd_per_day)).or_default();
+            *sum = account.micro_usd_today.max(*sum);
+        }
+    }
+    let told = |((name, budget), spent): ((&str, Option<u64>), u64)| match budget {
+        Some(budget) => {
+            format!(
+                "account {name}: {} of {} spent since midnight UTC",
+                render::usd(spent),
+                render::usd(budget)
+            )
+        }
+        None => format!("account {name}: {} spent since midnight UTC", render::usd(spent)),
+    };
+    spent.into_iter().map(told).collect()
 }
 
 /// Who drained a worker, which may be offline, and why.

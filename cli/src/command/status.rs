@@ -183,6 +183,9 @@ pub fn describe(record: &TaskRecord, now: UnixMs) -> Vec<(&'static str, String)>
         "runs",
         format!("{} ({} transient failures, {} lost workers)", record.runs, record.attempts, record.lost),
     ));
+    if record.micro_usd > 0 {
+        lines.push(("cost", render::usd(record.micro_usd)));
+    }
     lines.extend(details(&record.status, record.created_at, now));
     lines
 }

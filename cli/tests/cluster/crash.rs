@@ -84,11 +84,12 @@ const INGEST: [CrashPoint; 5] = [
 ];
 
 /// Each has a test of its own.
-const APART: [CrashPoint; 5] = [
+const APART: [CrashPoint; 6] = [
     CrashPoint::Relocated,
     CrashPoint::HeldClaimed,
     CrashPoint::DuplicateFlagged,
     CrashPoint::AccountSuspended,
+    CrashPoint::Charged,
     CrashPoint::GivenBack,
 ];
 
@@ -359,6 +360,33 @@ async fn a_worker_that_dies_after_it_suspended_its_account_leaves_the_task_to_ot
     forge.assert_published_once(&record).await;
     assert_no_workspace_left(&again).await;
     forge.assert_nothing_left().await;
+}
+
+/// Costs a quarter of a dollar.
+const PAID_AGENT: &str = r#"#!/bin/sh
+[ "$1" = --version ] && { echo 2.1.328; exit; }
+cat > /dev/null
+echo 42 > answer
+echo '{"type":"system","subtype":"init","session_id":"s","model":"m"}'
+echo '{"type":"result","subtype":"success","is_error":false,"result":"done","total_cost_usd":0.25}'
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_agents_have_cost_is_counted_once_each_also_when_their_workers_die_over_the_count() {
+    for forge in [Forge::with_agent(PAID_AGENT).await, Forge::on_slots_with(PAID_AGENT).await] {
+        let id = forge.enqueue().await;
+        let paid = [("CLAUDE_CLUSTER__AGENT__ACCOUNT", "team"), ("CLAUDE_CLUSTER__AGENT__DRIVER", "claude")];
+        let dying = [paid[0], paid[1], (VARIABLE, "Charged")];
+        let mut pc = forge.cluster.start_with("pc-1", "w1", &dying);
+        assert_eq!(pc.ended().await, None, "{}", pc.log());
+        let _again = forge.cluster.start_with("pc-1", "w1", &paid);
+        let record = forge.cluster.settled(&id).await;
+        assert_eq!((record.runs, record.micro_usd), (2, 500_000));
+        forge.assert_published_once(&record).await;
+        forge.assert_nothing_left().await;
+        let account = forge.cluster.queue.account_standing("team").await.unwrap();
+        assert_eq!(account.spent_today, 500_000);
+    }
 }
 
 /// A forge whose processes come to `point`.

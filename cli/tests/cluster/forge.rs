@@ -36,7 +36,11 @@ impl Forge {
 
     /// On a Redis Cluster.
     pub async fn on_slots() -> Self {
-        Self::on(Cluster::on_slots(TIGHT, SOLVING_AGENT)).await
+        Self::on_slots_with(SOLVING_AGENT).await
+    }
+
+    pub async fn on_slots_with(script: &str) -> Self {
+        Self::on(Cluster::on_slots(TIGHT, script)).await
     }
 
     pub async fn with_agent(script: &str) -> Self {

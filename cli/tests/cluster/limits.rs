@@ -85,3 +85,52 @@ async fn workers_that_share_an_account_claim_nothing_until_its_limit_resets_and_
         assert!(record.last_run.unwrap().claimed_at >= limited, "claimed before the reset");
     }
 }
+
+/// Stands in for Claude Code: each call costs three quarters of a dollar.
+const PAID: &str = r#"#!/bin/sh
+case $* in *--version) echo '2.1.328 (Claude Code)'; exit;; esac
+cat > /dev/null
+echo again >> README
+echo '{"type":"system","subtype":"init","session_id":"s","model":"m","claude_code_version":"2.1.328"}'
+echo '{"type":"result","subtype":"success","is_error":false,"result":"done","total_cost_usd":0.75}'
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_whose_account_has_spent_its_day_claim_nothing_more_and_one_with_a_larger_budget_does() {
+    let mut cluster = Cluster::with_agent(LONG, PAID);
+    let setting = |name: &str, value: &str| (format!("CLAUDE_CLUSTER__AGENT__{name}"), value.to_owned());
+    cluster.settings = vec![
+        setting("DRIVER", "claude"),
+        setting("ACCOUNT", "team"),
+        setting("BUDGET_USD_PER_DAY", "1.5"),
+        ("CLAUDE_CLUSTER__WORKER__MAX_TASKS".to_owned(), "1".to_owned()),
+    ];
+    let workers = [cluster.start("pc-1", "w1"), cluster.start("pc-2", "w2")];
+    for pc in &workers {
+        ready(pc).await;
+    }
+    for id in ["a", "b"] {
+        let record = cluster.settled(&cluster.enqueue(id).await).await;
+        assert!(matches!(record.status, Status::Completed { .. }), "{record:?}");
+        assert_eq!(record.micro_usd, 750_000);
+    }
+    let third = cluster.enqueue("c").await;
+    let midnight = cluster.queue.account_standing("team").await.unwrap().day_ends_at;
+    for node in ["w1", "w2"] {
+        until("the beat tells the rest", || async {
+            let info = cluster.queue.worker(node).await.unwrap()?;
+            (info.suspended_until == Some(midnight)).then_some(())
+        })
+        .await;
+    }
+    let record = cluster.record(&third).await;
+    assert!(matches!(record.status, Status::Pending), "{record:?}");
+    assert_eq!((record.attempts, record.lost), (0, 0), "it costs no attempt");
+    let output = cluster.command(cluster.dir.path()).arg("agents").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("account team: $1.50 of $1.50 spent since midnight UTC"), "{told}");
+    let _richer = cluster.start_with("pc-3", "w3", &[("CLAUDE_CLUSTER__AGENT__BUDGET_USD_PER_DAY", "2.25")]);
+    let record = cluster.settled(&third).await;
+    assert!(matches!(record.status, Status::Completed { .. }), "{record:?}");
+    assert_eq!(record.last_run.unwrap().worker, "w3");
+}

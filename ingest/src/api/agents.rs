@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::{
     Specialty, TaskId,
-    worker_info::{SystemInfo, WorkerInfo, WorkerState},
+    worker_info::{AccountInfo, SystemInfo, WorkerInfo, WorkerState},
 };
 use warp::http::StatusCode;
 
@@ -35,10 +35,30 @@ struct AgentView {
     drained: Option<StoppedView>,
     suspended_until: Option<Timestamp>,
     unready: Option<String>,
+    accounts: Vec<AccountView>,
     agent: Option<String>,
     sandbox: Option<String>,
     version: Option<String>,
     started_at: Option<Timestamp>,
+}
+
+/// What has been spent from an account since midnight UTC, by all workers.
+#[derive(Serialize)]
+struct AccountView {
+    name: String,
+    spent_usd_today: f64,
+    budget_usd_per_day: Option<f64>,
+}
+
+impl From<AccountInfo> for AccountView {
+    fn from(account: AccountInfo) -> Self {
+        let usd = |micro_usd: u64| micro_usd as f64 / 1_000_000.0;
+        Self {
+            name: account.name,
+            spent_usd_today: usd(account.micro_usd_today),
+            budget_usd_per_day: account.micro_usd_per_day.map(usd),
+        }
+    }
 }
 
 impl From<WorkerState> for AgentView {
@@ -62,6 +82,7 @@ impl From<WorkerState> for AgentView {
                 drained: None,
                 suspended_until: None,
                 unready: None,
+                accounts: Vec::new(),
                 agent: None,
                 sandbox: None,
                 version: None,
@@ -89,6 +110,7 @@ fn online(info: WorkerInfo) -> AgentView {
         drained: None,
         suspended_until: info.suspended_until.map(Timestamp),
         unready: info.unready,
+        accounts: info.accounts.into_iter().map(AccountView::from).collect(),
         agent: Some(info.agent),
         sandbox: Some(info.sandbox),
         version: Some(info.version),

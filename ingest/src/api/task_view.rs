@@ -43,6 +43,8 @@ pub struct TaskView {
     runs: u32,
     attempts: u32,
     lost_workers: u32,
+    /// Of all runs, as far as agents told.
+    cost_usd: f64,
 }
 
 /// What stands in the specification alone: shown of one task, not in lists. Completed tasks keep none.
@@ -89,6 +91,7 @@ impl TaskView {
             runs: record.runs,
             attempts: record.attempts,
             lost_workers: record.lost,
+            cost_usd: record.micro_usd as f64 / 1_000_000.0,
             id: record.id,
         };
         match record.status {

@@ -80,6 +80,7 @@ async fn beat(queue: Queue, specialties: Vec<Specialty>) -> Result<()> {
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
         unready: None,
+        accounts: Vec::new(),
         started_at: 0,
         beat_at: 0,
     };

@@ -30,12 +30,15 @@ pub struct AgentConfig {
     pub disallowed_tools: Vec<String>,
     /// Added to the agent's own instructions.
     pub system_prompt: String,
-    /// Limit of one agent process.
+    /// Limit of all agent processes of one run together.
     pub wall_clock_ms: u64,
     /// Limit of its silence.
     pub inactivity_ms: u64,
     pub max_turns: u32,
+    /// Money for one task, over all its rounds and runs; 0: no limit.
     pub max_budget_usd: f64,
+    /// Money that the account may spend in a day of UTC; 0: no limit.
+    pub budget_usd_per_day: f64,
     /// How often the CLI itself asks its API again before it gives up.
     pub retries_max: u32,
     /// Works with versions that are known to misbehave.
@@ -75,12 +78,13 @@ pub struct SpecialtyAgent {
     pub inactivity_ms: Option<u64>,
     pub max_turns: Option<u32>,
     pub max_budget_usd: Option<f64>,
+    pub budget_usd_per_day: Option<f64>,
     pub retries_max: Option<u32>,
     pub account: Option<String>,
 }
 
 /// Keys of [`SpecialtyAgent`].
-pub(super) const SPECIALTY_KEYS: [&str; 13] = [
+pub(super) const SPECIALTY_KEYS: [&str; 14] = [
     "driver",
     "command",
     "model",
@@ -92,6 +96,7 @@ pub(super) const SPECIALTY_KEYS: [&str; 13] = [
     "inactivity_ms",
     "max_turns",
     "max_budget_usd",
+    "budget_usd_per_day",
     "retries_max",
     "account",
 ];
@@ -130,6 +135,7 @@ impl SpecialtyAgent {
         replace(&mut base.inactivity_ms, self.inactivity_ms.as_ref());
         replace(&mut base.max_turns, self.max_turns.as_ref());
         replace(&mut base.max_budget_usd, self.max_budget_usd.as_ref());
+        replace(&mut base.budget_usd_per_day, self.budget_usd_per_day.as_ref());
         replace(&mut base.retries_max, self.retries_max.as_ref());
         replace(&mut base.account, self.account.as_ref());
         base

@@ -19,6 +19,12 @@ pub const MAX_TASKS_MAX: u32 = 64;
 /// Longest node id, in bytes.
 const NODE_ID_BYTES_MAX: usize = 64;
 
+/// Longest name of an agent account, in bytes.
+const ACCOUNT_BYTES_MAX: usize = 64;
+
+/// Largest budget, in US dollars.
+const BUDGET_USD_MAX: f64 = 1_000_000.0;
+
 /// Fewest characters of a token that guards writes.
 const API_TOKEN_BYTES_MIN: usize = 16;
 
@@ -288,10 +294,18 @@ fn one_agent(section: &str, agent: &AgentConfig) -> Result<(), Problem> {
     within(&key("inactivity_ms"), agent.inactivity_ms, 1, 7 * DAY_MS)?;
     within(&key("max_turns"), agent.max_turns.into(), 0, 100_000)?;
     within(&key("retries_max"), agent.retries_max.into(), 0, 10)?;
+    for (name, usd) in
+        [("max_budget_usd", agent.max_budget_usd), ("budget_usd_per_day", agent.budget_usd_per_day)]
+    {
+        let fits = (0.0..=BUDGET_USD_MAX).contains(&usd);
+        require(fits, &key(name), "must be a sum of money up to 1000000, or 0 for no limit")?;
+    }
+    // Braces mean something in the name of a key.
+    let plain = !agent.account.contains(|c: char| c.is_control() || matches!(c, '{' | '}'));
     require(
-        agent.max_budget_usd.is_finite() && agent.max_budget_usd >= 0.0,
-        &key("max_budget_usd"),
-        "must be a sum of money, or 0 for no limit",
+        plain && agent.account.len() <= ACCOUNT_BYTES_MAX,
+        &key("account"),
+        "must be at most 64 bytes without braces and control characters",
     )?;
     let has_tools = matches!(agent.driver, Driver::Claude | Driver::Gemini);
     for (name, tools) in

@@ -47,13 +47,15 @@ const NAMES: [(&str, &str); 18] = [
 ];
 
 /// The same for keys that begin with the prefix alone.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     // set: names of all specialties
     ("SPECIALTIES", "specialties"),
     // string a task: the specialty that holds its record
     ("LOCATOR", "task:"),
     // string an issue: its one active task
     ("ISSUE", "issue:"),
+    // keys of an agent account
+    ("ACCOUNT", "account:"),
 ];
 
 /// `local NAME = base .. 'key'` for each name that `script` mentions.
@@ -170,6 +172,11 @@ impl Keys {
     pub fn account_limited(&self, account: &str) -> String {
         format!("{}:account:{account}:limited", self.prefix)
     }
+
+    /// hash with TTL: what an agent account has spent today. In the slot of its limit, so that a look asks both at once.
+    pub fn account_spent(&self, account: &str) -> String {
+        format!("{}:account:{{{}}}:spent", self.prefix, self.account_limited(account))
+    }
 }
 
 impl SpecialtyKeys {
@@ -245,6 +252,18 @@ mod tests {
         let keys = Keys::new("ccc").specialty(&"backend".parse().unwrap());
         assert_eq!(keys.leases(), "ccc:{backend}:leases");
         assert_eq!(keys.stream(crate::Priority::High), "ccc:{backend}:tasks:high");
+    }
+
+    #[test]
+    fn the_script_that_charges_names_the_key_of_an_account_as_it_is_named_here() {
+        let keys = Keys::new("ccc");
+        let constant = keys.lua_constants("ACCOUNT", Reach::Everything);
+        assert_eq!(constant, "local ACCOUNT = 'ccc:account:'\n");
+        assert!(
+            include_str!("lua/charge.lua")
+                .contains("ACCOUNT .. '{' .. ACCOUNT .. account .. ':limited}:spent'")
+        );
+        assert_eq!(keys.account_spent("team"), "ccc:account:{ccc:account:team:limited}:spent");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a transition causes in other slots: the locator's end is set, the issue is free again, or taken again.
+//! What a transition causes in other slots: the locator's end is set, the issue is free again, or taken again, an
+//! agent account bears what a call has cost.
 //!
 //! The transition writes an outbox entry in its own script; the effects follow and are repeatable, then the
 //! entry goes. Whoever settled does it at once; what is left behind by a crash, a sweep finds, and decides by what
@@ -33,6 +34,17 @@ pub struct OutboxEntry {
     pub task: String,
     /// `repository#number`, or empty.
     pub issue: String,
+    /// It is of a charge, and not of a settlement.
+    pub share: Option<Share>,
+}
+
+/// What an agent account is to bear of a charge, as the entry has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub account: String,
+    pub micro_usd: String,
+    /// Since the Unix epoch.
+    pub day: String,
 }
 
 impl Queue {
@@ -46,7 +58,7 @@ impl Queue {
 
     /// The effects of one entry; repeatable.
     async fn carry_out(&self, specialty: &Specialty, due: &OutboxEntry) -> Result<(), QueueError> {
-        let OutboxEntry { entry, task, issue } = due;
+        let OutboxEntry { entry, task, issue, .. } = due;
         let connections = &self.inner.connections;
         if !issue.is_empty() {
             let key = self.keys().issue_by_name(issue);
@@ -75,7 +87,7 @@ impl Queue {
     /// sweep.
     pub(super) async fn follow_answer(&self, specialty: &Specialty, id: &TaskId, answer: &[Value]) {
         let part = |place: usize| answer.get(place).map(text).unwrap_or_default();
-        let due = OutboxEntry { entry: part(1), task: id.to_string(), issue: part(2) };
+        let due = OutboxEntry { entry: part(1), task: id.to_string(), issue: part(2), share: None };
         if !due.entry.is_empty() {
             self.deliver_late(specialty, &due).await;
         }
@@ -89,9 +101,11 @@ impl Queue {
     }
 
     async fn carry_out_late(&self, specialty: &Specialty, due: &OutboxEntry) -> Result<(), QueueError> {
-        let OutboxEntry { entry, task, issue } = due;
+        let OutboxEntry { entry, task, issue, share } = due;
         // One that names no task was written by a hand: there is nothing to do.
-        if let Ok(id) = task.parse::<TaskId>() {
+        if let Some(share) = share {
+            self.count_share(&format!("{specialty}:{entry}"), share).await?;
+        } else if let Ok(id) = task.parse::<TaskId>() {
             Box::pin(self.follow(specialty, &id, issue)).await?;
         }
         let outbox = self.keys().specialty(specialty).outbox();

@@ -139,6 +139,7 @@ pub fn decode_record(
         runs: number("runs") as u32,
         attempts: number("attempts") as u32,
         lost: number("lost") as u32,
+        micro_usd: number("micro_usd"),
         last_run: optional("worker").map(|worker| LastRun { worker, claimed_at: number("claimed_at") }),
         moving_to: moving_to.and_then(|name| name.parse().ok()),
         status,

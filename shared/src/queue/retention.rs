@@ -56,7 +56,12 @@ impl Queue {
                 if let Value::Array(parts) = item
                     && let [entry, task] = parts.as_slice()
                 {
-                    let due = OutboxEntry { entry: text(entry), task: text(task), issue: String::new() };
+                    let due = OutboxEntry {
+                        entry: text(entry),
+                        task: text(task),
+                        issue: String::new(),
+                        share: None,
+                    };
                     self.deliver_late(specialty, &due).await;
                     removed += 1;
                 }

@@ -8,11 +8,12 @@ use crate::config::QueueConfig;
 const PRELUDE: &str = include_str!("lua/prelude.lua");
 
 /// What stands between the prelude and the scripts that mention any of its names.
-const PARTS: [(&[&str], &str); 4] = [
+const PARTS: [(&[&str], &str); 5] = [
     (&["WAITS", "IN_TRANSIT", "park(", "effect(", "place("], include_str!("lua/transit.lua")),
     (&["lose("], include_str!("lua/lose.lua")),
     (&["audit("], include_str!("lua/audit.lua")),
     (&["admit("], include_str!("lua/admit.lua")),
+    (&["spend("], include_str!("lua/spend.lua")),
 ];
 
 /// A settlement is one script over the four ways in which a run may end.
@@ -48,6 +49,7 @@ pub struct Scripts {
     pub renew: NamedScript,
     pub held: NamedScript,
     pub phase: NamedScript,
+    pub charge: NamedScript,
     pub settle: NamedScript,
     pub cancel: NamedScript,
     pub force_release: NamedScript,
@@ -76,6 +78,8 @@ pub struct Scripts {
     pub roll: NamedScript,
     pub enlist: NamedScript,
     pub suspend: NamedScript,
+    pub spend_once: NamedScript,
+    pub account: NamedScript,
     pub issue_take: NamedScript,
     pub issue_free: NamedScript,
     pub issue_runs: NamedScript,
@@ -121,6 +125,7 @@ impl Scripts {
             renew: in_slot("renew", ALLOW_OOM, include_str!("lua/renew.lua")),
             held: in_slot("held", ALLOW_OOM, include_str!("lua/held.lua")),
             phase: in_slot("phase", ALLOW_OOM, include_str!("lua/phase.lua")),
+            charge: in_slot("charge", ALLOW_OOM, include_str!("lua/charge.lua")),
             settle: in_slot("settle", ALLOW_OOM, SETTLE),
             cancel: in_slot("cancel", ALLOW_OOM, include_str!("lua/cancel.lua")),
             force_release: in_slot("force_release", ALLOW_OOM, include_str!("lua/force_release.lua")),
@@ -149,6 +154,11 @@ impl Scripts {
             roll: alone("roll", include_str!("lua/roll.lua")),
             enlist: alone("enlist", include_str!("lua/enlist.lua")),
             suspend: alone("suspend", include_str!("lua/suspend.lua")),
+            spend_once: alone(
+                "spend_once",
+                concat!(include_str!("lua/spend.lua"), include_str!("lua/spend_once.lua")),
+            ),
+            account: alone("account", include_str!("lua/account.lua")),
             issue_take: alone("issue_take", include_str!("lua/issue_take.lua")),
             issue_free: alone("issue_free", include_str!("lua/issue_free.lua")),
             issue_runs: alone("issue_runs", include_str!("lua/issue_runs.lua")),

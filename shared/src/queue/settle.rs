@@ -95,7 +95,7 @@ impl Queue {
         let entry = answer.get(1).map(text).unwrap_or_default();
         if !entry.is_empty() {
             let issue = answer.get(2).map(text).unwrap_or_default();
-            self.deliver(specialty, &OutboxEntry { entry, task: task.to_owned(), issue }).await;
+            self.deliver(specialty, &OutboxEntry { entry, task: task.to_owned(), issue, share: None }).await;
         }
     }
 

@@ -9,7 +9,7 @@ use crate::lifecycle::UnixMs;
 const WITHOUT_END: Duration = Duration::from_secs(3_600);
 
 /// What `PEXPIRETIME` answers of a key without an end.
-const NO_END: i64 = -1;
+pub(super) const NO_END: i64 = -1;
 
 impl Queue {
     /// Suspends `account` for at least `life`. Done before the task is given back, so that nobody of the account
@@ -39,7 +39,7 @@ impl Queue {
             .await
     }
 
-    async fn bound_limit(&self, key: &str) -> Result<(), QueueError> {
+    pub(super) async fn bound_limit(&self, key: &str) -> Result<(), QueueError> {
         let life_s = WITHOUT_END.as_secs();
         self.inner
             .connections

@@ -7,7 +7,7 @@ use redis::Value;
 use super::{
     Queue, QueueError,
     inspect::{first_word, number, text},
-    outbox::OutboxEntry,
+    outbox::{OutboxEntry, Share},
 };
 use crate::Specialty;
 
@@ -47,9 +47,16 @@ impl Queue {
         }
         for item in answer.iter().skip(4) {
             if let Value::Array(parts) = item
-                && let [entry, task, issue] = parts.as_slice()
+                && let [entry, task, issue, share @ ..] = parts.as_slice()
             {
-                let due = OutboxEntry { entry: text(entry), task: text(task), issue: text(issue) };
+                let share = match share {
+                    [account, micro_usd, day] => {
+                        let (account, micro_usd, day) = (text(account), text(micro_usd), text(day));
+                        Some(Share { account, micro_usd, day })
+                    }
+                    _ => None,
+                };
+                let due = OutboxEntry { entry: text(entry), task: text(task), issue: text(issue), share };
                 self.deliver_late(specialty, &due).await;
             }
         }

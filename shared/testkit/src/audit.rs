@@ -16,6 +16,8 @@ use shelf::Shelf;
 /// Keys that one SCAN looks at, and commands that one pipeline carries.
 const BATCH: usize = 1_000;
 
+const DAY_MS: i64 = 86_400_000;
+
 /// What the queue was told to keep at most. The defaults are those of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -140,6 +142,7 @@ fn across(
             }
             "workers" if rest.is_empty() => {}
             "drained" | "poll" => {}
+            "account" if rest.ends_with(":spent") => spent(connection, &key, ttl_ms, audit)?,
             "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" if ttl_ms > 0 => {}
             "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" => {
                 audit.findings.push(format!("{key} has no end"));
@@ -176,6 +179,18 @@ fn locator(id: &str, home: &str, ttl_ms: i64, shelves: &BTreeMap<String, Shelf>,
         }
         _ => {}
     }
+}
+
+/// What an account has spent is a sum that ends with the day.
+fn spent(connection: &mut Connection, key: &str, ttl_ms: i64, audit: &mut Audit) -> Result<()> {
+    if !(0..=DAY_MS).contains(&ttl_ms) {
+        audit.findings.push(format!("{key} does not end within a day but in {ttl_ms} ms"));
+    }
+    let sum: Option<String> = redis::cmd("HGET").arg(key).arg("micro_usd").query(connection)?;
+    if sum.as_deref().and_then(|sum| sum.parse::<u64>().ok()).is_none_or(|sum| sum == 0) {
+        audit.findings.push(format!("{key} is no sum of money: {sum:?}"));
+    }
+    Ok(())
 }
 
 /// A lasting key of an issue names a task that is not settled, or whose settlement is still to be told here.

@@ -7,8 +7,8 @@ use shared::{
     Failure, Outcome, Priority, TaskSpec,
     config::Config,
     queue::{
-        AgedLine, Asked, Beat, CancelAnswer, Claim, ClaimHeld, Enqueued, Queue, QueueError, Renewal,
-        RerunAnswer, Settlement, Waited, Why,
+        AgedLine, Asked, Beat, CancelAnswer, Charged, Claim, ClaimHeld, Enqueued, Expense, Queue, QueueError,
+        Renewal, RerunAnswer, Settlement, Waited, Why,
     },
     task_log::{LogLine, LogStream},
 };
@@ -96,6 +96,9 @@ async fn the_whole_life_needs_no_more_than_the_printed_rights() {
     let first = claimed(&worker).await;
     assert_eq!(worker.owns_issue(&issue).await.unwrap(), None);
     assert!(worker.set_phase(&first.lease, "testing").await.unwrap());
+    let expense = Expense { number: 1, micro_usd: 10 };
+    assert_eq!(worker.charge(&first.lease, Some("a"), expense).await.unwrap(), Charged::Counted { task: 10 });
+    assert_eq!(worker.account_standing("a").await.unwrap().spent_today, 10);
     let line: AgedLine = LogLine::new(LogStream::Agent, "a line").into();
     worker.append_log(&first.lease, 1, &[line]).await.unwrap();
     assert_eq!(worker.renew(std::slice::from_ref(&first.lease)).await.unwrap(), [Renewal::Held]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::{
     Failure, Outcome, Priority, TaskSpec,
-    queue::ClaimHeld,
+    queue::{ClaimHeld, Expense},
     task_log::{LogLine, LogStream},
 };
 
@@ -19,6 +19,8 @@ async fn every_state() -> Setting {
         s.enqueued(id).await;
     }
     let tasks: Vec<_> = s.claim(&w, 6).await.into_iter().map(|claimed| claimed.lease).collect();
+    let cost = Expense { number: 1, micro_usd: 10 };
+    s.queue.charge(&tasks[0], Some("team"), cost).await.unwrap();
     let line = LogLine::new(LogStream::Agent, "a line");
     s.queue.append_log(&tasks[0], 1, &[line.into()]).await.unwrap();
     s.queue.retry(&tasks[1], &Failure::transient("x"), Duration::from_secs(600)).await.unwrap();
@@ -90,6 +92,10 @@ async fn each_thing_that_is_out_of_place_is_found() {
         ("a log that never ends", "PERSIST $:{backend}:log:active"),
         ("a counter that does not add up", "HINCRBY $:{backend}:stats completed 1"),
         ("a specialty that nobody lists", "SREM $:specialties backend"),
+        ("a cost that nobody charged", "HSET $:{backend}:task:failed micro_usd 5"),
+        ("a cost that a later lease charged", "HSET $:{backend}:task:active charged 9999999999999999:1"),
+        ("an account's day that never ends", "PERSIST $:account:{$:account:team:limited}:spent"),
+        ("an account's day that is no sum", "HSET $:account:{$:account:team:limited}:spent micro_usd x"),
         ("a key of the specialty that nobody knows", "SET $:{backend}:other x"),
         ("a key that nobody knows", "SET $:other x"),
     ];

@@ -30,6 +30,7 @@ pub fn info(node: &str, incarnation: &str) -> WorkerInfo {
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
         unready: None,
+        accounts: Vec::new(),
         started_at: 0,
         beat_at: 0,
     }

@@ -8,7 +8,7 @@ mod wire;
 
 use std::{ffi::OsString, path::Path};
 
-use shared::config::AgentConfig;
+use shared::{config::AgentConfig, queue::MicroUsd};
 
 use self::{
     verdict::{ApiError, Ended, judge},
@@ -32,7 +32,15 @@ const QUIET: [(&str, &str); 3] = [
 ];
 
 /// The call of `program`. The prompt is not among the arguments: those are short, and shown by `ps`.
-pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_>, tmp: &Path) -> Call {
+///
+/// Measured with 2.1.328: a budget is one of the process, also when a session is resumed, whose total cost goes on.
+pub(super) fn call(
+    config: &AgentConfig,
+    program: Vec<OsString>,
+    start: Start<'_>,
+    tmp: &Path,
+    budget: Option<MicroUsd>,
+) -> Call {
     let mut argv = program;
     let mut push = |args: &[&str]| argv.extend(args.iter().map(OsString::from));
     push(&["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"]);
@@ -51,8 +59,8 @@ pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_
     if config.max_turns > 0 {
         push(&["--max-turns", &config.max_turns.to_string()]);
     }
-    if config.max_budget_usd > 0.0 {
-        push(&["--max-budget-usd", &config.max_budget_usd.to_string()]);
+    if let Some(budget) = budget {
+        push(&["--max-budget-usd", &format!("{}.{:06}", budget / 1_000_000, budget % 1_000_000)]);
     }
     if !config.model.is_empty() {
         push(&["--model", &config.model]);

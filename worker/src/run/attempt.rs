@@ -11,8 +11,8 @@ use shared::{
 };
 
 use super::{
-    FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput,
-    agent_round::AgentRound,
+    FenceCheck, IssueTalk, Phase, Problem, Reporter, RunInput, Spending,
+    agent_round::{AgentRound, Called},
     delivery::{Delivery, Kept, Made},
     groundwork::{Baseline, Groundwork},
 };
@@ -52,6 +52,7 @@ pub(crate) struct Attempt<'a> {
     pub input: &'a RunInput,
     pub reporter: &'a Reporter,
     pub still_held: &'a FenceCheck,
+    pub spending: &'a Spending<'a>,
     pub github: Option<&'a Arc<GitHub>>,
     pub talk: &'a IssueTalk<'a>,
 }
@@ -145,10 +146,19 @@ impl Attempt<'_> {
         let mut agent = AgentRound::new(self, worktree.mirror, task);
         let mut red: Option<Red> = None;
         let mut before: Option<Failures> = None;
+        let mut last: Option<Answer> = None;
         let mut round = 1;
         loop {
             let fix = red.as_ref().map(|red| prompt::for_fix(&red.command, &red.tail, &boundary));
-            let answer = agent.run(round, fix.as_deref()).await?;
+            let answer = match agent.run(round, fix.as_deref()).await? {
+                Called::Answered(answer) => answer,
+                Called::UsedUp(what) => {
+                    let (Some(red), Some(answer)) = (red, last) else { return Err(what.failure().into()) };
+                    let (snapshot, tests) = (red.snapshot.clone(), red.summary());
+                    let made = Made { snapshot, tests, answer, rounds: round - 1 };
+                    return Ok(Worked::Red { made, red, why: what.why() });
+                }
+            };
             let snapshot = worktree.snapshot().await?;
             if snapshot.tree == start.tree {
                 return Ok(Worked::Nothing(answer));
@@ -197,6 +207,7 @@ impl Attempt<'_> {
                         return Ok(Worked::Red { made, red: now, why });
                     }
                     before = Some(now.failures.clone());
+                    last = Some(made(snapshot, now.summary()).answer);
                     red = Some(now);
                     round += 1;
                 }

@@ -17,7 +17,7 @@ use shared::{
     task::Trigger,
 };
 
-use super::{FenceCheck, Reporter, RunEnd, RunInput, StopReason};
+use super::{FenceCheck, Reporter, RunEnd, RunInput, Spending, StopReason};
 use crate::{
     github::{Below, Comment},
     publish::{Facts, Moment, status},
@@ -33,6 +33,7 @@ pub(crate) struct IssueTalk<'a> {
     input: &'a RunInput,
     reporter: &'a Reporter,
     still_held: &'a FenceCheck,
+    spending: &'a Spending<'a>,
     began: Instant,
     comment: OnceLock<StatusComment>,
     /// Set when the pull request is good and GitHub left it a draft.
@@ -47,12 +48,14 @@ impl<'a> IssueTalk<'a> {
         input: &'a RunInput,
         reporter: &'a Reporter,
         still_held: &'a FenceCheck,
+        spending: &'a Spending<'a>,
     ) -> Self {
         Self {
             config,
             input,
             reporter,
             still_held,
+            spending,
             began: Instant::now(),
             comment: OnceLock::new(),
             draft: AtomicBool::new(false),
@@ -112,7 +115,7 @@ impl<'a> IssueTalk<'a> {
 
     pub(crate) fn facts(&self) -> Facts<'_> {
         let RunInput { spec, node, run, .. } = self.input;
-        let (took, cost_usd) = (self.began.elapsed(), self.reporter.cost_usd());
+        let (took, cost_usd) = (self.began.elapsed(), self.spending.usd());
         let draft = self.draft.load(Ordering::Relaxed);
         Facts { task: &spec.id, node, run: *run, took, cost_usd, draft }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -27,29 +27,17 @@ pub(crate) struct Reporter {
     redactor: Arc<Redactor>,
     lines: Arc<AtomicUsize>,
     phase: Arc<watch::Sender<Option<Phase>>>,
-    cost_usd: Arc<Mutex<Option<f64>>>,
 }
 
 impl Reporter {
     pub(crate) fn new(reports: mpsc::Sender<Report>, redactor: Arc<Redactor>) -> Self {
         let phase = Arc::new(watch::Sender::new(None));
-        Self { reports, redactor, lines: Arc::default(), phase, cost_usd: Arc::default() }
+        Self { reports, redactor, lines: Arc::default(), phase }
     }
 
     /// The phase that has begun last.
     pub(crate) fn phases(&self) -> watch::Receiver<Option<Phase>> {
         self.phase.subscribe()
-    }
-
-    /// What an agent says that one call of it has cost.
-    pub(crate) fn add_cost(&self, usd: f64) {
-        let mut sum = self.cost_usd.lock().unwrap_or_else(PoisonError::into_inner);
-        *sum = Some(sum.unwrap_or_default() + usd);
-    }
-
-    /// Of all calls so far; `None` where no agent has said.
-    pub(crate) fn cost_usd(&self) -> Option<f64> {
-        *self.cost_usd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a phase. Its time is told by [`Reporter::took`].

@@ -17,7 +17,7 @@ fn fixture(name: &str) -> String {
 }
 
 /// A stage whose `claude` does as `script` says; `$1` and so on are the files it may replay.
-fn with_claude(script: &str, replayed: &[&str]) -> Stage {
+pub fn with_claude(script: &str, replayed: &[&str]) -> Stage {
     let mut stage = Stage::new();
     let program = stage.program(
         "claude",

@@ -5,6 +5,7 @@
     reason = "these are tests, outside of their functions too"
 )]
 
+mod budgets;
 mod claude;
 mod confinement;
 mod github;

@@ -27,7 +27,7 @@ use tokio::{
 };
 use worker::{
     executor::Executor,
-    run::{Phase, REPORTS_MAX, Report, RunControl, RunEnd, RunInput, StopReason},
+    run::{Allowance, Charge, Phase, REPORTS_MAX, Report, RunControl, RunEnd, RunInput, StopReason},
 };
 
 /// Nothing that a test waits for takes longer unless it hangs.
@@ -167,6 +167,11 @@ pub struct Started {
 
 impl Started {
     pub fn new(executor: &Arc<Executor>, spec: TaskSpec) -> Self {
+        Self::with(executor, spec, Arc::new(|_| Box::pin(async { Some(Allowance::default()) })))
+    }
+
+    /// Whose agent's costs are counted by `charge`.
+    pub fn with(executor: &Arc<Executor>, spec: TaskSpec, charge: Charge) -> Self {
         static FENCE: AtomicU64 = AtomicU64::new(1);
         let (stop, stopped) = watch::channel(None);
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
@@ -181,6 +186,7 @@ impl Started {
                 let held = check.load(Ordering::SeqCst);
                 Box::pin(async move { held })
             }),
+            charge,
         };
         let executor = Arc::clone(executor);
         let task = tokio::spawn(async move { executor.run(input, control).await });

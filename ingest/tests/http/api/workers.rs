@@ -37,6 +37,7 @@ pub fn info(id: &str) -> WorkerInfo {
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
         unready: None,
+        accounts: Vec::new(),
         started_at: 1_700_000_000_000,
         beat_at: 0,
     }

@@ -1,4 +1,4 @@
--- rerun: failed, cancelled -> pending, with the attempts and losses of a new task, at the end of the line.
+-- rerun: failed, cancelled -> pending, with the attempts, losses and cost of a new task, at the end of the line.
 -- ARGV    1 id, 2 by whom
 -- returns {'pending', outbox entry, issue} | {'wrong'} | {'no_spec'} | {'moving'} | {'unknown'}
 -- Fence and number of runs go on. Denied by Redis when it is full, as a new task is.
@@ -11,7 +11,8 @@ if not index then return { 'wrong' } end
 if redis.call('EXISTS', SPEC .. id) == 0 then return { 'no_spec' } end
 redis.call('ZREM', index, id)
 redis.call('HSET', RECORD .. id, 'own', '1', 'attempts', '0', 'lost', '0')
-redis.call('HDEL', RECORD .. id, 'entry', 'finished_at', 'class', 'message', 'branch', 'cancel', 'loss', 'incarnation')
+redis.call('HDEL', RECORD .. id, 'entry', 'finished_at', 'class', 'message', 'branch', 'cancel', 'loss', 'incarnation',
+  'micro_usd', 'charged')
 r.entry = nil
 give_back(id, r)
 event('pending', id, 'reason', 'retried by ' .. by)

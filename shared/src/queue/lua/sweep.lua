@@ -5,7 +5,7 @@
 --   finished, failed, cancelled   the oldest, beyond age and count
 --   what nobody would find otherwise (audit.lua)
 -- ARGV    1 shortest time between sweeps in ms, 2 lease in ms, 3 most losses
--- returns {'later', ms} | {'swept', ms until the next, lost, promoted, {outbox entry, task, issue} ...}
+-- returns {'later', ms} | {'swept', ms until the next, lost, promoted, {outbox entry, task, issue[, account, cost, day]} ...}
 local sweep_ms, lease_ms, lost_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local BATCH, OUTBOX_BATCH, OUTBOX_AGE_MS = 100, 50, 5000
 local ms = now()
@@ -86,6 +86,7 @@ end
 redis.call('HSET', SWEEP, 'at', int(ms), 'next', int(ms + wait), 'grace', int(grace), 'audit', cursor, 'outbox', outbox_next)
 local result = { 'swept', wait, lost, promoted }
 for _, item in ipairs(outbox) do
-  result[#result + 1] = { item[1], item[2][2], item[2][4] }
+  -- Of a charge also account, cost and day.
+  result[#result + 1] = { item[1], item[2][2], item[2][4], item[2][6], item[2][8], item[2][10] }
 end
 return result

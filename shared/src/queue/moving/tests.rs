@@ -67,6 +67,7 @@ impl Setting {
                     entry,
                     task: fields["task"].clone(),
                     issue: fields["issue"].clone(),
+                    share: None,
                 };
                 sweeper.deliver_late(&specialty, &due).await;
             }

@@ -322,6 +322,7 @@ fn info(post: &Post, slots: usize) -> WorkerInfo {
         suspended_until: None,
         resting: std::collections::BTreeMap::new(),
         unready: None,
+        accounts: Vec::new(),
         started_at: 0,
         beat_at: 0,
     }

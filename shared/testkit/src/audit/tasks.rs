@@ -36,6 +36,18 @@ pub fn contradictions(specialty: &str, shelf: &Shelf, limits: &Limits) -> Vec<St
     found
 }
 
+/// What a task has cost was charged by one of its leases.
+fn of_cost(record: &Record) -> Option<String> {
+    let (cost, charged) = (field(record, "micro_usd"), field(record, "charged"));
+    if cost.is_empty() && charged.is_empty() {
+        return None;
+    }
+    let fence = charged.split_once(':').and_then(|(fence, _)| fence.parse::<u64>().ok());
+    let sound = cost.parse::<u64>().is_ok_and(|cost| cost > 0)
+        && fence.is_some_and(|fence| field(record, "fence").parse().is_ok_and(|latest: u64| fence <= latest));
+    (!sound).then(|| format!("cost {cost:?} charged by {charged:?}"))
+}
+
 /// A record against all indexes and streams.
 fn of_record(id: &str, record: &Record, shelf: &Shelf) -> Vec<String> {
     let status = field(record, "status");
@@ -72,6 +84,7 @@ fn of_record(id: &str, record: &Record, shelf: &Shelf) -> Vec<String> {
         None if status == "pending" => found.push("pending without an entry".to_owned()),
         None => {}
     }
+    found.extend(of_cost(record));
     found.extend(of_spec(id, record, status, entry, shelf));
     if status == "delayed" && shelf.index("delayed").get(id) != number(record, "due_at").as_ref() {
         found.push("due_at is not its place in 'delayed'".to_owned());

@@ -139,12 +139,13 @@ fn tools_and_instructions_of_the_configuration_are_passed_on() {
     config.disallowed_tools = vec!["WebFetch".to_owned()];
     config.system_prompt = "Be brief.".to_owned();
     config.retries_max = 1;
-    let call = call(&config, vec!["claude".into()], Start::Fresh, Path::new("/tmp"));
+    let call = call(&config, vec!["claude".into()], Start::Fresh, Path::new("/tmp"), Some(2_050_000));
     let argv: Vec<_> = call.argv.iter().map(|arg| arg.to_str().unwrap()).collect();
     assert!(
         argv.contains(&"--allowedTools=Bash(make *),Read") && argv.contains(&"--disallowedTools=WebFetch")
     );
     assert!(argv.windows(2).any(|pair| pair == ["--append-system-prompt", "Be brief."]));
+    assert!(argv.windows(2).any(|pair| pair == ["--max-budget-usd", "2.050000"]));
     assert!(call.env.contains(&("CLAUDE_CODE_MAX_RETRIES".to_owned(), "1".into())));
 }
 
@@ -153,7 +154,7 @@ fn credentials_are_in_the_environment_and_never_among_the_arguments() {
     let mut config = Config::defaults().unwrap().agent;
     config.anthropic_api_key = "sk-ant-secret".into();
     config.model = "opus".into();
-    let call = call(&config, vec!["claude".into()], Start::Resume("abc"), Path::new("/tmp"));
+    let call = call(&config, vec!["claude".into()], Start::Resume("abc"), Path::new("/tmp"), None);
     let argv: Vec<_> = call.argv.iter().map(|arg| arg.to_str().unwrap()).collect();
     assert!(argv.contains(&"--resume=abc") && argv.contains(&"opus") && argv.contains(&"100"));
     assert!(argv.windows(2).any(|pair| pair == ["--setting-sources", ""]));

@@ -1,0 +1,92 @@
+//! What a run asks of Redis while it goes on: whether it may publish, and what it may spend.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::queue::{Charged, Expense, Lease, Queue, QueueError, Renewal};
+
+use super::{PERSIST, SlotContext};
+use crate::{
+    account::Purse,
+    ledger::Ledger,
+    run::{Allowance, Charge, FenceCheck},
+};
+
+/// Asks Redis; waits out an outage for as long as the grace lasts, since a finished run is worth the wait.
+pub(super) fn fence_check(context: &SlotContext, lease: &Lease) -> FenceCheck {
+    let (queue, ledger, lease) = (context.queue.clone(), Arc::clone(&context.ledger), lease.clone());
+    Arc::new(move || {
+        let (queue, ledger, lease) = (queue.clone(), Arc::clone(&ledger), lease.clone());
+        Box::pin(async move {
+            let ours = in_grace(&queue, &ledger, &lease, || still_ours(&queue, &lease)).await;
+            ours == Some(true) && ledger.holds(&lease)
+        })
+    })
+}
+
+/// Counts in Redis what the agent costs. A task whose lease has run out is charged like one that is to be published.
+pub(super) fn charge(context: &SlotContext, lease: &Lease) -> Charge {
+    let (queue, ledger, lease) = (context.queue.clone(), Arc::clone(&context.ledger), lease.clone());
+    let purse = context.accounts.purse(&lease.specialty).clone();
+    Arc::new(move |expense| {
+        let (queue, ledger, lease, purse) =
+            (queue.clone(), Arc::clone(&ledger), lease.clone(), purse.clone());
+        Box::pin(
+            async move { in_grace(&queue, &ledger, &lease, || pay(&queue, &lease, &purse, expense)).await? },
+        )
+    })
+}
+
+async fn pay(
+    queue: &Queue,
+    lease: &Lease,
+    purse: &Purse,
+    expense: Expense,
+) -> Result<Option<Allowance>, QueueError> {
+    let account = purse.account.as_ref();
+    let name = account.map(|account| account.name.as_str());
+    let mut charged = queue.charge(lease, name, expense).await?;
+    if charged == Charged::Stale && still_ours(queue, lease).await? {
+        charged = queue.charge(lease, name, expense).await?;
+    }
+    let (Charged::Counted { task } | Charged::Already { task }) = charged else { return Ok(None) };
+    let day = match account {
+        Some(account) if account.micro_usd_per_day.is_some() => {
+            account.left_today(&queue.account_standing(&account.name).await?)
+        }
+        _ => None,
+    };
+    Ok(Some(Allowance { task: purse.micro_usd_per_task.map(|budget| budget.saturating_sub(task)), day }))
+}
+
+/// The answer to a step that may be repeated, however long an outage takes up to the grace; `None` after that, and
+/// where waiting does not mend what is wrong.
+async fn in_grace<T, F: Future<Output = Result<T, QueueError>>>(
+    queue: &Queue,
+    ledger: &Ledger,
+    lease: &Lease,
+    step: impl Fn() -> F,
+) -> Option<T> {
+    let grace = Duration::from_millis(queue.settings().outage_grace_ms);
+    for attempt in 0.. {
+        match step().await {
+            Ok(answer) => return Some(answer),
+            Err(error) if error.is_passing() => {
+                if ledger.silence().is_none_or(|silence| silence > grace) {
+                    return None;
+                }
+                tokio::time::sleep(PERSIST.delay(attempt)).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, task = %lease.id, "redis cannot be asked; nothing is published");
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// Whether the lease stands. One that ran out, as in a freeze, does again where nobody took the task since: the next
+/// beat would find that, but a run may come to its end before.
+pub(super) async fn still_ours(queue: &Queue, lease: &Lease) -> Result<bool, QueueError> {
+    Ok(queue.still_held(lease).await? || queue.renew(std::slice::from_ref(lease)).await? == [Renewal::Held])
+}
