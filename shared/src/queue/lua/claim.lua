@@ -7,6 +7,7 @@ local want, node, incarnation, nonce, lease_ms = tonumber(ARGV[1]), ARGV[2], ARG
 local ORPHANS_MAX = 100
 if redis.call('EXISTS', PAUSED) == 1 then return { 'paused' } end
 local ms, us = now()
+local fresh_fence = int(us)
 local tasks, orphans, failed = {}, 0, false
 
 local have_returned = redis.call('ZCARD', AGAIN) > 0
@@ -22,17 +23,20 @@ end
 
 -- The task of an entry, if it is to be leased.
 local function candidate(stream, entry, id, spec)
-  local f = fields(id, 'status', 'entry', 'fence', 'runs', 'attempts', 'own', 'worker')
+  -- Every field that is read costs; what only a claim leaves behind is read of those that were claimed before.
+  local f = fields(id, 'status', 'entry', 'fence', 'own')
   if f[1] == 'pending' and f[2] == entry then
-    if f[6] == '1' then
+    if f[4] == '1' then
       local own = redis.pcall('GET', SPEC .. id)
       spec = type(own) == 'string' and own or ''
     end
-    return { id, int(math.max(num(f[3]) + 1, us)), int(num(f[4]) + 1), f[5] or '0', spec }
+    if not f[3] then return { id, fresh_fence, '1', '0', spec } end
+    local before = fields(id, 'runs', 'attempts')
+    return { id, int(math.max(num(f[3]) + 1, us)), int(num(before[1]) + 1), before[2] or '0', spec }
   end
   if f[2] == entry and entry ~= '' and (f[1] == 'active' or f[1] == 'delayed') then
     -- A group that was made anew has delivered what is leased or delayed.
-    pend(stream, entry, f[1] == 'active' and f[7] or PARKED)
+    pend(stream, entry, f[1] == 'active' and fields(id, 'worker')[1] or PARKED)
     orphans = orphans + 1
   else
     orphaned(stream, entry)
@@ -51,7 +55,7 @@ local function lease(found)
   for _, task in ipairs(found) do
     redis.call('HSET', RECORD .. task[1], 'status', 'active', 'worker', node, 'incarnation', incarnation,
       'nonce', nonce, 'fence', task[2], 'runs', task[3], 'claimed_at', at, 'phase', 'claimed')
-    event('active', task[1], 'worker', node, 'fence', task[2])
+    event_among('active', task[1], 'worker', node, 'fence', task[2])
     tasks[#tasks + 1] = task
   end
 end

@@ -31,15 +31,15 @@ while ARGV[i] do
     complete_all(together, ms, answers)
     together, gathered = {}, {}
   end
-  local r = read(id)
-  local verdict = check(r, ARGV[i + 2], ARGV[i + 3])
-  if verdict ~= 'ok' then
-    answers[place] = { verdict }
-  elseif transition == 'complete' and r.own ~= '1' and r.entry and r.entry ~= '' then
-    together[#together + 1] = { id = id, r = r, first = first, last = last, place = place }
+  local plain = transition == 'complete' and with_entry(id, ARGV[i + 2], ARGV[i + 3])
+  if plain then
+    together[#together + 1] = { id = id, r = plain, first = first, last = last, place = place }
     gathered[id] = true
   else
-    local ok, answer = pcall(move, transition, id, r, first, last)
+    local r = read(id)
+    local verdict = check(r, ARGV[i + 2], ARGV[i + 3])
+    local ok, answer = true, { verdict }
+    if verdict == 'ok' then ok, answer = pcall(move, transition, id, r, first, last) end
     answers[place] = ok and answer or { 'error', type(answer) == 'table' and answer.err or tostring(answer) }
   end
   i, place = last + 1, place + 1
