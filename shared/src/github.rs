@@ -32,6 +32,7 @@ use self::{
     pace::Pace,
 };
 pub use self::{
+    authentication::Minting,
     changes::Changes,
     comments::{CommentEntry, CommentListing},
     error::ApiError,
@@ -114,16 +115,25 @@ impl GitHub {
     /// # Errors
     /// Configuration: `github.base_url`, `github.git_base_url` or `github.app_key` cannot be used.
     pub fn open(config: &GithubConfig) -> Result<Option<Arc<Self>>, Failure> {
-        Self::open_for(config, Purpose::Work)
+        Self::open_for(config, Purpose::Work, None)
+    }
+
+    /// As [`GitHub::open`]; `minting` hears of each token that an app's key mints.
+    pub fn open_telling(config: &GithubConfig, minting: Minting) -> Result<Option<Arc<Self>>, Failure> {
+        Self::open_for(config, Purpose::Work, Some(minting))
     }
 
     /// As [`GitHub::open`], to look at webhooks and set them up: an app's tokens may do that too then.
     pub fn open_to_set_up(config: &GithubConfig) -> Result<Option<Arc<Self>>, Failure> {
-        Self::open_for(config, Purpose::SetUp)
+        Self::open_for(config, Purpose::SetUp, None)
     }
 
-    fn open_for(config: &GithubConfig, purpose: Purpose) -> Result<Option<Arc<Self>>, Failure> {
-        let Some(credentials) = Credentials::of(config, purpose)? else { return Ok(None) };
+    fn open_for(
+        config: &GithubConfig,
+        purpose: Purpose,
+        minting: Option<Minting>,
+    ) -> Result<Option<Arc<Self>>, Failure> {
+        let Some(credentials) = Credentials::of(config, purpose, minting)? else { return Ok(None) };
         Ok(Some(Arc::new(Self {
             api: Api::new(config)?,
             credentials,

@@ -67,13 +67,16 @@ impl Executor {
             Err(error) => tracing::warn!(%error, "left-over workspaces cannot be removed"),
         }
         let agents = Roster::find(config, &sandbox, &dirs.workspaces).await?;
-        let github = GitHub::open(&config.github)?;
+        let redactor = Arc::new(Redactor::of(config, &host));
+        let learning = Arc::clone(&redactor);
+        let github =
+            GitHub::open_telling(&config.github, Box::new(move |token, until| learning.learn(token, until)))?;
         Ok(Self {
             config: config.clone(),
             host,
             sandbox,
             agents,
-            redactor: Arc::new(Redactor::of(config)),
+            redactor,
             github,
             disk: Arc::new(Disk::of(&dirs.root, config.workspace.free_bytes_min)),
             dirs,

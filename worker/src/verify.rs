@@ -270,6 +270,8 @@ impl<'a> TestOutput<'a> {
 
 impl Sink for TestOutput<'_> {
     async fn line(&mut self, _: Pipe, line: Line) {
+        // Before the tail cuts it: half of a secret would not be found any more.
+        let line = self.reporter.redact_line(&line);
         self.tail.push(&line.text);
         self.tally.line(&line.text);
         self.reporter.output(LogStream::Test, &line.text).await;

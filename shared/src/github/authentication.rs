@@ -56,10 +56,14 @@ pub(super) enum Purpose {
     SetUp,
 }
 
+/// Told of each token that is minted and when it ends, before it is used.
+pub type Minting = Box<dyn Fn(&SecretString, SystemTime) + Send + Sync>;
+
 /// An app and its installations' tokens, each good for one repository.
 pub(super) struct App {
     key: AppKey,
     purpose: Purpose,
+    minting: Option<Minting>,
     tokens: Mutex<HashMap<String, Minted>>,
 }
 
@@ -85,14 +89,18 @@ struct Token {
 
 impl Credentials {
     /// `Ok(None)` where none are configured.
-    pub(super) fn of(config: &GithubConfig, purpose: Purpose) -> Result<Option<Self>, Failure> {
+    pub(super) fn of(
+        config: &GithubConfig,
+        purpose: Purpose,
+        minting: Option<Minting>,
+    ) -> Result<Option<Self>, Failure> {
         let id = config.app_id.trim();
         if !id.is_empty() {
             let pem = given(&config.app_key).unwrap_or_default();
             let key = AppKey::read(id, pem).map_err(|problem| {
                 Failure::configuration(format!("github.app_key: {problem}; see docs/github.md"))
             })?;
-            return Ok(Some(Self::App(Box::new(App { key, purpose, tokens: Mutex::default() }))));
+            return Ok(Some(Self::App(Box::new(App { key, purpose, minting, tokens: Mutex::default() }))));
         }
         let token = given(&config.token).map(str::trim).filter(|token| !token.is_empty());
         Ok(token.map(|token| Self::Token(SecretString::from(token))))
@@ -161,8 +169,11 @@ impl App {
         let path = format!("/app/installations/{}/access_tokens", installation.id);
         let ask = Ask { method: &Method::POST, body: Some(&body), ..Ask::get(&path) };
         let minted: Token = api.ask(ask, &jwt).await?.decode()?;
-        let token = minted.token.clone();
-        self.tokens().insert(key_of(repository), Minted { token, until: minted.expires_at.into() });
+        let (token, until) = (minted.token.clone(), minted.expires_at.into());
+        if let Some(minting) = &self.minting {
+            minting(&token, until);
+        }
+        self.tokens().insert(key_of(repository), Minted { token, until });
         Ok(minted.token)
     }
 

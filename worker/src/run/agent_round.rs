@@ -103,7 +103,9 @@ impl<'a> AgentRound<'a> {
         reporter.took(phase).await;
         CrashPoint::AgentEnded.reached();
         match verdict {
-            Verdict::Done(answer) => {
+            Verdict::Done(mut answer) => {
+                // Before it is cut, too.
+                answer.text = reporter.redact(&answer.text);
                 self.session.clone_from(&answer.session);
                 Ok(Called::Answered(answer))
             }
@@ -202,6 +204,8 @@ struct AgentOutput<'a, 'b> {
 impl Sink for AgentOutput<'_, '_> {
     async fn line(&mut self, from: Pipe, line: Line) {
         CrashPoint::AgentStarted.reached();
+        // Before anything of it is cut: half of a secret would not be found any more. Encoded ones come out later.
+        let line = self.round.attempt.reporter.redact_line(&line);
         for event in self.reading.line(from, &line) {
             if let Event::Cost { usd, .. } = event {
                 self.round.cost(usd);

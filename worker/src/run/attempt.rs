@@ -305,6 +305,7 @@ impl Red {
                 (Some(branch), format!("what there is stands in the draft {url}"))
             }
         };
+        // The tail has been redacted line by line.
         let (command, tail) = (&self.command, last_bytes(&self.tail, RED_BYTES_MAX));
         let message =
             format!("tests still red after {rounds} rounds, {why}; {kept}; {command} says:\n{tail}");

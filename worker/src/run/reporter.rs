@@ -15,7 +15,7 @@ use shared::{
 use tokio::sync::{mpsc, watch};
 
 use super::{Phase, Report};
-use crate::redact::Redactor;
+use crate::{output::Line, redact::Redactor};
 
 /// Lines of one run that are reported; an agent that prints without end must not fill the log.
 const LINES_MAX: usize = 20_000;
@@ -82,8 +82,15 @@ impl Reporter {
         &self.redactor
     }
 
+    /// Call it before the text is cut.
     pub(crate) fn redact(&self, text: &str) -> String {
         self.redactor.redact(text).into_owned()
+    }
+
+    /// A line as a program printed it, without secrets: also where it was too long to be read whole.
+    pub(crate) fn redact_line(&self, line: &Line) -> Line {
+        let text = if line.cut { self.redactor.redact_cut(&line.text) } else { self.redact(&line.text) };
+        Line { text, cut: line.cut }
     }
 
     fn clean(&self, stream: LogStream, line: &str) -> LogLine {

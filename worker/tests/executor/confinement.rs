@@ -66,6 +66,49 @@ async fn secrets_that_reach_the_output_are_redacted_from_log_and_failure() {
     assert!(run.failure().message.contains("([redacted])"), "{run:#?}");
 }
 
+/// Wherever a text is cut, a secret that stands across the cut is gone as a whole.
+#[tokio::test]
+async fn no_half_of_a_secret_is_left_where_a_text_is_cut() {
+    let secret = SECRETS[3];
+    // Wherever it is cut, from either end, it is cut within a secret.
+    let full = |bytes: usize| format!("xxxxx{}", secret.repeat(bytes / secret.len()));
+    let said = |run: &crate::stage::Run| {
+        let text = format!("{run:?}");
+        let halves = (secret.len() / 3..=secret.len())
+            .flat_map(|length| [&secret[..length], &secret[secret.len() - length..]].map(str::to_owned));
+        let found: Vec<_> = halves.filter(|half| text.contains(half.as_str())).collect();
+        assert!(found.is_empty(), "{found:?} in {text}");
+    };
+
+    // The end of a red run's output; a line of the tail, of the log, and one that is longer than any that is read.
+    for bytes in [1_900, 3_000, 9_000, 70_000] {
+        let line = full(bytes);
+        let makefile = "test:\n\t@cat line; exit 1\n";
+        let mut stage = with_secrets(Stage::with_files(&[("Makefile", makefile), ("line", &line)]))
+            .agent("cat >/dev/null; echo x > other");
+        stage.config.test.rounds_max = 1;
+        let run = stage.run(stage.task("x")).await;
+        assert!(run.failure().message.contains("tests still red"), "{run:#?}");
+        said(&run);
+    }
+    // An answer, the last line of a program that gave up, and what a CLI complains of.
+    for (bytes, end) in [(12_000, 0), (1_000, 1), (3_000, 1)] {
+        let line = full(bytes);
+        let stage = Stage::new();
+        fs::write(stage.dir().join("line"), line).unwrap();
+        fs::set_permissions(stage.dir().join("line"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        let mut stage = with_secrets(stage).agent(&format!("cat > /dev/null; cat \"$1\"; exit {end}"));
+        stage.config.agent.command.push(stage.dir().join("line").display().to_string());
+        let run = stage.run(stage.task("x")).await;
+        said(&run);
+        let mut claude = crate::claude::with_claude("cat \"$1\" >&2; exit 1", &[]);
+        claude.config.agent.command.push(stage.config.agent.command[1].clone());
+        let claude = with_secrets(claude);
+        said(&claude.run(claude.task("x")).await);
+    }
+}
+
 #[tokio::test]
 async fn only_the_workspace_can_be_written() {
     let stage = Stage::new();

@@ -8,7 +8,7 @@ use shared::{
 };
 use testkit::{
     faults::Fault,
-    github::{LOGIN, TOKEN},
+    github::{APP_ID, App, LOGIN, TOKEN},
 };
 use worker::run::{Phase, RunEnd, StopReason};
 
@@ -107,6 +107,30 @@ async fn the_token_reaches_neither_agent_nor_mirror_nor_log_and_is_kept_out_of_w
     assert!(body.contains("I know [redacted], @ octocat"), "{body}");
     let config = std::fs::read_to_string(on.stage.mirror().join("config")).unwrap();
     assert!(!config.contains(TOKEN) && !config.contains("credential"), "{config}");
+}
+
+#[tokio::test]
+async fn a_token_that_was_minted_for_the_run_is_redacted_and_kept_out_of_what_is_published() {
+    let minted = "ghs_minted00000001";
+    for (script, published) in [
+        ("echo 'I know ghs_minted00000001'; echo 42 > answer", true),
+        ("printf 42 > answer; printf ghs_minted00000001 | od -An -tx1 | tr -d ' \\n' > loot", false),
+    ] {
+        let mut on = GitHubStage::new(&format!("cat >/dev/null; {script}")).await;
+        let app = App::new().unwrap();
+        let config = &mut on.stage.config.github;
+        (config.token, config.app_id, config.app_key) =
+            (String::new().into(), APP_ID.to_string(), app.key.clone().into());
+        on.github.install(app);
+        let run = on.run().await;
+        assert!(on.github.with_app(|app| !app.asked.is_empty()), "it was minted");
+        assert!(!format!("{run:?}").contains(minted), "{run:?}");
+        if published {
+            assert!(on.github.state().pulls[0].body.contains("I know [redacted]"));
+        } else {
+            assert!(run.failure().message.contains("one of the worker's own secrets"), "{run:#?}");
+        }
+    }
 }
 
 #[tokio::test]
