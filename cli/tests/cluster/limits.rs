@@ -76,7 +76,7 @@ async fn workers_that_share_an_account_claim_nothing_until_its_limit_resets_and_
     assert_eq!(said(&["agents"]).matches("suspended until").count(), 2, "{}", said(&["agents"]));
     for arguments in [&["status"][..], &["status", "--task-id", "b"]] {
         let text = said(arguments);
-        assert!(text.contains("the agent account of its workers met a limit until"), "{text}");
+        assert!(text.contains("the agent account of its workers rests until"), "{text}");
     }
     for id in [&first, &second] {
         let record = cluster.settled(id).await;

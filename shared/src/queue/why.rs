@@ -71,7 +71,11 @@ impl fmt::Display for Why {
                 write!(f, "no worker of its specialty can begin anything; {worker}: {why}")
             }
             Self::AccountLimited { until } => {
-                write!(f, "the agent account of its workers met a limit until {}", Utc(*until))
+                write!(
+                    f,
+                    "the agent account of its workers rests until {}: it met its limit, or spent its budget for the day",
+                    Utc(*until)
+                )
             }
             Self::Busy { ahead } => {
                 f.write_str("the workers of its specialty are busy")?;

@@ -1,7 +1,8 @@
 //! How an agent's run is to be judged, and what follows from it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use shared::{Failure, FailureClass, task::cut};
 
 /// Of what an agent's CLI says of its failure, shown to people, in bytes.
@@ -77,7 +78,7 @@ impl Trouble {
 
     /// What follows, and what a person is told. `cli` is the name of a program that everybody knows.
     pub(crate) fn into_failure(self, cli: Option<&str>) -> Failure {
-        let (class, what) = consequence(self.cause);
+        let (class, what) = consequence(self.cause, SystemTime::now());
         let message = match cut(self.said.trim(), SAID_BYTES_MAX) {
             "" => what,
             said => match cli {
@@ -93,7 +94,7 @@ impl Trouble {
     }
 }
 
-fn consequence(cause: Cause) -> (FailureClass, String) {
+fn consequence(cause: Cause, now: SystemTime) -> (FailureClass, String) {
     use FailureClass::{Configuration, Task, Transient, UsageLimit};
 
     let (class, what) = match cause {
@@ -107,7 +108,7 @@ fn consequence(cause: Cause) -> (FailureClass, String) {
              CLAUDE_CODE_OAUTH_TOKEN, OPENAI_API_KEY, GEMINI_API_KEY",
         ),
         Cause::Billing => (Configuration, "the account has no credit; top it up or use another"),
-        Cause::UsageLimit(_) => (UsageLimit, "the account met its usage limit"),
+        Cause::UsageLimit(reset) => return (UsageLimit, limited(reset, now)),
         Cause::Overloaded => (Transient, "the API is overloaded"),
         Cause::ServerError => (Transient, "the API failed"),
         Cause::Connection => (Transient, "the connection to the API was lost"),
@@ -134,6 +135,22 @@ fn consequence(cause: Cause) -> (FailureClass, String) {
         ),
     };
     (class, what.to_owned())
+}
+
+/// What an account's limit means for whoever waits.
+fn limited(reset: Option<Duration>, now: SystemTime) -> String {
+    let at = reset.and_then(|reset| {
+        let since = now.checked_add(reset)?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        DateTime::<Utc>::from_timestamp(i64::try_from(since.as_secs()).ok()?, 0)
+    });
+    let until = match at {
+        Some(at) => format!("until {}", at.format("%Y-%m-%d %H:%M:%S UTC")),
+        None => "and was told no reset: it is tried again after a pause".to_owned(),
+    };
+    format!(
+        "the agent account met its usage limit {until}; the task is back in line and counts no attempt. To go on sooner, \
+         raise the account's limit or let a worker with another one take the task"
+    )
 }
 
 #[cfg(test)]
@@ -170,10 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn only_a_usage_limit_carries_a_time() {
+    fn a_usage_limit_says_when_it_ends_and_what_to_do() {
         let rest = Some(Duration::from_secs(9));
         let limit =
             Trouble { cause: Cause::UsageLimit(rest), said: String::new() }.into_failure(Some("claude"));
-        assert_eq!((limit.retry_after, limit.message.as_str()), (rest, "the account met its usage limit"));
+        assert_eq!(limit.retry_after, rest);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_590);
+        let told = limited(rest, now);
+        assert!(
+            told.contains("until 2025-12-31 23:59:59 UTC;") && told.contains("To go on sooner"),
+            "{told}"
+        );
+        for unknown in [None, Some(Duration::MAX), Some(Duration::from_secs(1 << 60))] {
+            assert!(limited(unknown, now).contains("no reset"));
+        }
     }
 }

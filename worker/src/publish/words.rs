@@ -93,6 +93,9 @@ pub(crate) fn status(moment: &Moment<'_>, facts: &Facts<'_>, label: &str) -> Str
             quotation(answer, WORDS_BYTES_MAX),
             anew("If that is not what was meant, say more in the issue", label),
         ),
+        Moment::Failed { failure, again: true } if failure.class == FailureClass::UsageLimit => {
+            format!("**Waiting** for the agent account; it is run again by itself.\n\n{}", reason(failure))
+        }
         Moment::Failed { failure, again: true } => {
             format!("**Not done yet**; it is tried again by itself.\n\n{}", reason(failure))
         }
@@ -233,6 +236,11 @@ mod tests {
         );
         let again = say(Moment::Failed { failure: &failure, again: true });
         assert!(again.contains("by itself") && !again.contains("label"));
+        let limit = Failure::new(FailureClass::UsageLimit, "limit until 2025-12-31 23:59:59 UTC");
+        let waiting = say(Moment::Failed { failure: &limit, again: true });
+        assert!(
+            waiting.contains("**Waiting** for the agent account") && waiting.contains("2025-12-31 23:59:59")
+        );
         let missing = Failure::configuration("go is missing");
         let failed = say(Moment::Failed { failure: &missing, again: false });
         assert!(failed.contains("looks after worker `pc-1`"), "{failed}");

@@ -13,6 +13,7 @@ use testkit::{
 use worker::run::{Phase, RunEnd, StopReason};
 
 use crate::{
+    claude::with_claude,
     github_stage::{COMMENTS, GitHubStage},
     stage::Started,
 };
@@ -130,6 +131,20 @@ async fn a_token_that_was_minted_for_the_run_is_redacted_and_kept_out_of_what_is
         } else {
             assert!(run.failure().message.contains("one of the worker's own secrets"), "{run:#?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_issue_is_told_when_a_usage_limit_ends_and_what_to_do() {
+    let mut on = GitHubStage::solving().await;
+    let limited = with_claude("cat \"$1\"; exit 1", &["usage_limit_oauth_429"]);
+    (on.stage.config.agent.driver, on.stage.config.agent.command) =
+        (limited.config.agent.driver, limited.config.agent.command.clone());
+    let run = on.run().await;
+    assert_eq!(run.failure().class, FailureClass::UsageLimit);
+    let status = on.status();
+    for told in ["**Waiting** for the agent account", "UTC", "To go on sooner"] {
+        assert!(status.contains(told), "{status}");
     }
 }
 
