@@ -23,6 +23,8 @@ mod live_log;
 mod loss;
 #[path = "cluster/lost_answer.rs"]
 mod lost_answer;
+#[path = "cluster/opinion.rs"]
+mod opinion;
 #[path = "cluster/pc.rs"]
 mod pc;
 #[path = "cluster/secrets.rs"]

@@ -59,6 +59,8 @@ impl Complexity {
 pub struct Classified {
     pub specialty: Specialty,
     pub secondary: Option<Specialty>,
+    /// How far the specialty led, in points, 0 where none was clear; `None` where a label decided.
+    pub margin: Option<f32>,
     pub priority: Priority,
     pub complexity: Complexity,
     /// At most eight, in the order of the text.
@@ -77,6 +79,7 @@ impl Classified {
             complexity: Some(self.complexity.as_str().to_owned()),
             technologies: self.technologies.clone(),
             reasons: self.reasons.clone(),
+            margin: self.margin,
         }
     }
 }

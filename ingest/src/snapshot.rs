@@ -56,10 +56,12 @@ pub fn task_spec(
     let specialty = match (&wishes.specialty, default) {
         (Some(asked_for), _) => {
             classification.reasons.insert(0, format!("comment /claude {asked_for}"));
+            classification.margin = None;
             asked_for.clone()
         }
         (None, Some(default)) => {
             classification.reasons.insert(0, format!("[[repository]] specialty {default}"));
+            classification.margin = None;
             default.clone()
         }
         (None, None) => found.specialty,

@@ -1,7 +1,7 @@
 //! The classifier as its users meet it: on issues, labels, and terms of their own.
 #![cfg(test)]
 
-use std::{collections::BTreeMap, fmt::Write, fs, time::Instant};
+use std::{collections::BTreeMap, fmt::Write, fs, path::Path, time::Instant};
 
 use ingest::classify::{Classified, Classifier, Complexity};
 use serde::Deserialize;
@@ -17,10 +17,14 @@ fn classifier() -> Classifier {
     Classifier::load(&Config::defaults().unwrap().classify).unwrap()
 }
 
+fn with_file(path: &Path) -> ClassifyConfig {
+    ClassifyConfig { terms_file: path.to_owned(), ..Config::defaults().unwrap().classify }
+}
+
 fn with_terms(text: &str) -> Result<Classifier, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
-    let loaded = Classifier::load(&ClassifyConfig { terms_file: file.path().to_owned() });
+    let loaded = Classifier::load(&with_file(file.path()));
     loaded.map_err(|error| {
         let message = error.to_string();
         assert!(message.contains(&*file.path().to_string_lossy()), "the file is named: {message}");
@@ -101,6 +105,14 @@ fn labels_decide_against_the_text_in_all_their_forms() {
         assert_eq!(found.reasons[0], format!("label {label}"));
     }
     assert_eq!(classifier().classify(text, "", &["enhancement".to_owned()]).specialty.as_str(), "frontend");
+}
+
+#[test]
+fn the_lead_is_told_where_the_text_decides_and_not_where_a_label_does() {
+    let lead = |title, labels: &[String]| classifier().classify(title, "", labels).margin;
+    assert!(lead("Docker image of the Helm chart", &[]).unwrap() > 5.0);
+    assert_eq!(lead("It does not work", &[]), Some(0.0));
+    assert_eq!(lead("It does not work", &["backend".to_owned()]), None);
 }
 
 #[test]
@@ -232,7 +244,7 @@ fn mistakes_in_such_a_file_are_named_by_their_key() {
         let message = with_terms(text).err().unwrap_or_else(|| panic!("accepted: {text}"));
         assert!(message.contains(key), "{key}: {message}");
     }
-    let missing = Classifier::load(&ClassifyConfig { terms_file: "/nonexistent/terms.toml".into() });
+    let missing = Classifier::load(&with_file(Path::new("/nonexistent/terms.toml")));
     assert!(missing.unwrap_err().to_string().contains("/nonexistent/terms.toml"));
 }
 

@@ -239,11 +239,15 @@ pub struct PublishConfig {
     pub change_bytes_max: u64,
 }
 
-/// `[classify]`: terms of one's own.
+/// `[classify]`: terms of one's own, and whether an agent is asked where they say little.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifyConfig {
     pub terms_file: PathBuf,
+    /// Workers ask their agent for the specialty of a task that terms alone have decided, by little.
+    pub second_opinion: bool,
+    /// By less than so many points.
+    pub second_opinion_margin: f32,
 }
 
 /// `[worker]`: who this worker is and what it takes.

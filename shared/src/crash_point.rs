@@ -50,6 +50,8 @@ crash_points! {
     DuplicateFlagged,
     /// The issue's key names the task; it has no workspace.
     IssueOwned,
+    /// The task is on its way to another specialty; it is not there.
+    Referred,
     /// The task has a workspace; the issue says nothing of it.
     WorkspaceMade,
     /// The issue says that work begins; nothing is cloned.

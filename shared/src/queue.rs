@@ -42,6 +42,7 @@ mod outbox;
 mod pause;
 mod poll;
 mod record;
+mod refer;
 mod rerun;
 mod retention;
 mod script;

@@ -81,6 +81,9 @@ pub struct Classification {
     pub technologies: Vec<String>,
     /// One short sentence a reason, such as `label area/frontend` or `title: "react" (+3.0 frontend)`.
     pub reasons: Vec<String>,
+    /// How far the specialty led in the text, in points. `None`: a label, a person or a move decided.
+    #[serde(default)]
+    pub margin: Option<f32>,
 }
 
 /// A task as it was when it was triggered. Later edits of the issue do not reach it.

@@ -33,6 +33,8 @@ mod pausing;
 mod polling;
 #[path = "queue/reading.rs"]
 mod reading;
+#[path = "queue/referring.rs"]
+mod referring;
 #[path = "queue/repair.rs"]
 mod repair;
 #[path = "queue/scale.rs"]

@@ -50,6 +50,8 @@ pub(crate) enum Start<'a> {
     Fresh,
     /// Goes on with what it knows from an earlier run of the same task.
     Resume(&'a str),
+    /// Answers one question, and has no tools.
+    Judge,
 }
 
 /// One call of the program; the prompt goes to its standard input.

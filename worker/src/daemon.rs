@@ -73,7 +73,7 @@ pub enum WorkerError {
 }
 
 /// How the run of one held task ended, seen from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum HeldEnd {
     Ended(TaskEnd),
     /// It exists and is not held.
@@ -107,7 +107,8 @@ pub async fn run(
     let node = node_id(&config);
     let slots = config.worker.max_tasks;
     let port = health.as_ref().and_then(|listener| listener.local_addr().ok()).map(|address| address.port());
-    let start = Start { node: &node, slots, port, specialties: &specialties, end: StopLevel::Drain };
+    let start =
+        Start { node: &node, slots, port, specialties: &specialties, end: StopLevel::Drain, refers: true };
     let mut station = match Station::open(&config, queue, &state_dir, host, &stop, start).await {
         Err(WorkerError::ToldToEnd) => return Ok(()),
         opened => opened?,
@@ -198,8 +199,14 @@ pub async fn run_held(
     let specialties = Arc::new(Specialties::parse(&[])?);
     // Not the host's own worker, which may be running: a node for this process alone.
     let node = format!("{}-run-{}", node_id(&config), std::process::id());
-    let start =
-        Start { node: &node, slots: 1, port: None, specialties: &specialties, end: StopLevel::Release };
+    let start = Start {
+        node: &node,
+        slots: 1,
+        port: None,
+        specialties: &specialties,
+        end: StopLevel::Release,
+        refers: false,
+    };
     let station = Station::open(&config, queue, &state_dir, host, &stop, start).await?;
     let context = Arc::clone(&station.context);
     let nonce = uuid::Uuid::new_v4().simple().to_string();
@@ -245,6 +252,7 @@ struct Start<'a> {
     specialties: &'a Specialties,
     /// What ends a start that waits.
     end: StopLevel,
+    refers: bool,
 }
 
 impl Station {
@@ -286,6 +294,7 @@ impl Station {
             node: identity.holder.node.clone(),
             accounts,
             stop: stop.clone(),
+            refers: start.refers,
         };
         Ok(Self { context: Arc::new(context), identity, told, draining, heartbeat })
     }

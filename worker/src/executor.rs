@@ -1,5 +1,7 @@
 //! Runs tasks: prepared once, then several at a time.
 
+mod placing;
+
 use std::{path::Path, sync::Arc};
 
 use nix::sys::prctl;
@@ -125,6 +127,12 @@ impl Executor {
             return RunEnd::NotBegun { why: shortage.to_string() };
         }
         let RunControl { mut stop, reports, still_held, charge } = control;
+        let reporter = Reporter::new(reports, Arc::clone(&self.redactor));
+        let spending = Spending::new(&charge);
+        let input = match self.place(input, &reporter, &spending, &mut stop).await {
+            Ok(input) => input,
+            Err(end) => return end,
+        };
         let agent = match self.agents.agent(&input.spec.specialty) {
             Ok(agent) => agent,
             Err(failure) => return RunEnd::Failed(failure),
@@ -138,9 +146,7 @@ impl Executor {
             }
         };
         CrashPoint::WorkspaceMade.reached();
-        let reporter = Reporter::new(reports, Arc::clone(&self.redactor));
         let git = Git::new(&self.config, &self.host, nursery.clone());
-        let spending = Spending::new(&charge);
         let talk = IssueTalk::new(&self.config, &input, &reporter, &still_held, &spending);
         let attempt = Attempt {
             config: &self.config,

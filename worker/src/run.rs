@@ -9,16 +9,19 @@ mod commit_message;
 mod delivery;
 mod groundwork;
 mod issue_talk;
+mod opinion;
 mod reporter;
 mod spending;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use shared::{Failure, Outcome, TaskSpec, lifecycle::Fence, task_log::LogLine};
+use shared::{Failure, Outcome, Specialty, TaskSpec, lifecycle::Fence, task_log::LogLine};
 use tokio::sync::{mpsc, watch};
 
 pub use self::spending::{Allowance, Charge};
-pub(crate) use self::{attempt::Attempt, issue_talk::IssueTalk, reporter::Reporter, spending::Spending};
+pub(crate) use self::{
+    attempt::Attempt, issue_talk::IssueTalk, opinion::Opinion, reporter::Reporter, spending::Spending,
+};
 
 /// Reports that wait for the queue. When it is full the run waits, and with it the agent's pipe.
 pub const REPORTS_MAX: usize = 256;
@@ -92,10 +95,12 @@ pub struct RunInput {
     pub fence: Fence,
     /// The worker's node id, for the commit's trailers.
     pub node: String,
+    /// Specialties that workers serve, for a second opinion; empty: none is asked for.
+    pub choices: Vec<Specialty>,
 }
 
 /// How a run ended. By then no process of the run is alive and its workspace is gone (or kept, if so configured).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RunEnd {
     Finished(Outcome),
     Failed(Failure),
@@ -104,6 +109,8 @@ pub enum RunEnd {
     NotBegun {
         why: String,
     },
+    /// Nothing was begun: it belongs to another specialty, as the specification says now.
+    Referred(Box<TaskSpec>),
 }
 
 /// What ends an attempt without an outcome.

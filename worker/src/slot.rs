@@ -13,7 +13,7 @@ use shared::{
 };
 use tokio::sync::{mpsc, watch};
 
-use self::asking::{charge, fence_check, still_ours};
+use self::asking::{charge, fence_check, served, still_ours};
 use crate::{
     account::Accounts,
     executor::Executor,
@@ -44,10 +44,12 @@ pub struct SlotContext {
     /// The agent accounts, where they have limits.
     pub accounts: Arc<Accounts>,
     pub stop: Stop,
+    /// Whether a task may be handed to another specialty: not the one that a person runs here.
+    pub refers: bool,
 }
 
 /// How a task left this worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TaskEnd {
     /// Settled by this worker, as `end` says.
     Settled { settlement: Settlement, end: RunEnd },
@@ -134,7 +136,12 @@ async fn execute(
     let (reports, received) = mpsc::channel(REPORTS_MAX);
     let (still_held, charge) = (fence_check(context, lease), charge(context, lease));
     let control = RunControl { stop, reports, still_held, charge };
-    let input = RunInput { spec, run, attempts, fence: lease.fence, node: context.node.clone() };
+    let choices = if context.refers && context.executor.wants_opinion(&spec, run) {
+        served(context).await
+    } else {
+        Vec::new()
+    };
+    let input = RunInput { spec, run, attempts, fence: lease.fence, node: context.node.clone(), choices };
     let scribe = Scribe::new(context.queue.clone(), lease.clone(), run);
     let (end, ()) = tokio::join!(Box::pin(context.executor.run(input, control)), scribe.run(received));
     end
@@ -174,6 +181,10 @@ async fn settle_once(
             persist(context, lease, || queue.release(lease, "cancelled")).await
         }
         RunEnd::Stopped(StopReason::LeaseLost) => None,
+        RunEnd::Referred(spec) => {
+            let by = format!("second opinion on {}", context.node);
+            persist(context, lease, || queue.refer(lease, spec, &by)).await
+        }
     }
 }
 
@@ -257,8 +268,13 @@ async fn tell(context: &SlotContext, lease: &Lease, run: u32, settlement: Settle
         (_, RunEnd::Failed(failure)) => format!("failed ({}): {}", failure.class, failure.message),
         (_, RunEnd::Stopped(_)) => "back in line: the worker stops".to_owned(),
         (_, RunEnd::NotBegun { why }) => format!("back in line: {why}"),
+        (_, RunEnd::Referred(spec)) => format!("handed to {}", spec.specialty),
     };
     tracing::info!(task = %lease.id, ?settlement, "{text}");
+    if let (Settlement::Done, RunEnd::Referred(_)) = (settlement, end) {
+        // Its log has gone along.
+        return;
+    }
     let line = LogLine::new(LogStream::Engine, &text);
     if let Err(error) = context.queue.append_log(lease, run, &[line.into()]).await {
         tracing::debug!(%error, task = %lease.id, "the last log line was lost");
@@ -313,6 +329,7 @@ mod tests {
                 node: "w1".to_owned(),
                 accounts: Arc::new(Accounts::new(&config.agent)),
                 stop,
+                refers: true,
             });
             let spec = TaskSpec::new("a".parse().unwrap(), "octo/cat".parse().unwrap(), "a title");
             queue.enqueue(&spec).await.unwrap();

@@ -88,6 +88,7 @@ const APART: [CrashPoint; 6] = [
     CrashPoint::Relocated,
     CrashPoint::HeldClaimed,
     CrashPoint::DuplicateFlagged,
+    CrashPoint::Referred,
     CrashPoint::AccountSuspended,
     CrashPoint::Charged,
     CrashPoint::GivenBack,

@@ -93,6 +93,9 @@ pub fn draft(body: &[u8], config: &Config, classifier: &Classifier) -> Result<Dr
             named.push(specialty);
         }
     }
+    if asked.specialty.is_some() || !named.is_empty() {
+        classification.margin = None;
+    }
     let mut named = named.into_iter();
     let specialty = match asked.specialty {
         Some(name) => resolve(&name, classifier)?,

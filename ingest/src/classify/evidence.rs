@@ -131,7 +131,7 @@ impl<'c> Evidence<'c> {
     pub fn decide(mut self) -> Classified {
         let mut ranking: Vec<usize> = (0..self.scores.len()).collect();
         ranking.sort_by(|a, b| self.scores[*b].total_cmp(&self.scores[*a]));
-        let (specialty, secondary) = self.choose(&ranking);
+        let (specialty, secondary, margin) = self.choose(&ranking);
         self.term_reasons.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
         let mut reasons = self.label_reasons;
         reasons.extend(self.term_reasons.into_iter().map(|(_, reason)| reason));
@@ -151,6 +151,7 @@ impl<'c> Evidence<'c> {
         Classified {
             specialty,
             secondary,
+            margin,
             priority,
             complexity,
             technologies: technologies.map(|index| terms.technologies[*index].clone()).collect(),
@@ -159,21 +160,21 @@ impl<'c> Evidence<'c> {
         }
     }
 
-    /// The specialty, and the one that comes next where anything speaks for it.
-    fn choose(&self, ranking: &[usize]) -> (Specialty, Option<Specialty>) {
+    /// The specialty, the one that comes next where anything speaks for it, and the lead where the text decided.
+    fn choose(&self, ranking: &[usize]) -> (Specialty, Option<Specialty>, Option<f32>) {
         let terms = &self.classifier.terms;
         let name = |index: usize| terms.specialties[index].clone();
         // Among several that labels name, the text decides; ranking is by its score.
         let mut labelled = ranking.iter().copied().filter(|index| self.labelled.contains(index));
         if let Some(first) = labelled.next() {
             let by_text = ranking.iter().copied().find(|index| *index != first && self.is_strong(*index));
-            return (name(first), labelled.next().or(by_text).map(name));
+            return (name(first), labelled.next().or(by_text).map(name), None);
         }
-        let Some(&best) = ranking.first() else { return (Specialty::general(), None) };
+        let Some(&best) = ranking.first() else { return (Specialty::general(), None, Some(0.0)) };
         let next = ranking.get(1).copied().filter(|index| self.is_strong(*index));
         let lead = self.scores[best] - ranking.get(1).map_or(0.0, |index| self.scores[*index].max(0.0));
         let clear = self.is_strong(best) && lead >= terms.decision.margin;
-        if clear { (name(best), next.map(name)) } else { (Specialty::general(), None) }
+        if clear { (name(best), next.map(name), Some(lead)) } else { (Specialty::general(), None, Some(0.0)) }
     }
 
     fn is_strong(&self, index: usize) -> bool {

@@ -43,6 +43,9 @@ const PERMISSIONS: [&str; 5] = ["admin", "maintain", "write", "triage", "read"];
 
 /// Most tasks of one issue in a day. Each is remembered for that day.
 const RUNS_PER_ISSUE_MAX: u64 = 1_000;
+/// Largest lead of a specialty that is called small, in points.
+const MARGIN_MAX: f32 = 100.0;
+
 /// Longest addition to an agent's instructions, in bytes: it is one argument of a program.
 const SYSTEM_PROMPT_BYTES_MAX: usize = 32 * 1024;
 
@@ -151,7 +154,13 @@ fn intake(config: &Config) -> Result<(), Problem> {
     logins("github.denied_logins", &github.denied_logins)?;
     let runs = github.runs_per_issue_per_day;
     within("github.runs_per_issue_per_day", runs.into(), 1, RUNS_PER_ISSUE_MAX)?;
-    absolute("classify.terms_file", &config.classify.terms_file)
+    absolute("classify.terms_file", &config.classify.terms_file)?;
+    let margin = config.classify.second_opinion_margin;
+    require(
+        (0.0..=MARGIN_MAX).contains(&margin),
+        "classify.second_opinion_margin",
+        "must be from 0 to 100 points",
+    )
 }
 
 fn poll(config: &Config) -> Result<(), Problem> {

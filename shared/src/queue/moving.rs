@@ -273,6 +273,8 @@ impl Queue {
         let spec = match record::decode_spec(id, &departing.spec) {
             Ok(mut spec) => {
                 spec.specialty = target.clone();
+                // Whoever moved it has decided: nobody is asked for a second opinion any more.
+                spec.classification.margin = None;
                 record::encode_spec(&spec)?
             }
             Err(_) => departing.spec.clone(),

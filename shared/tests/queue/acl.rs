@@ -29,10 +29,14 @@ struct Guarded {
 
 impl Guarded {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut script = Command::new(root.join("scripts/redis-acl"));
-        script.args(["--prefix", PREFIX]);
+        script.args(["--prefix", PREFIX]).args(more);
         for role in ["ingester", "worker", "operator"] {
             let file = dir.path().join(role);
             fs::write(&file, format!("{role}\n")).unwrap();
@@ -237,4 +241,18 @@ async fn a_worker_makes_no_task_and_an_ingester_takes_none_and_both_are_told() {
     let no_info = ["SETUSER", &format!("{PREFIX}-worker"), "-info"].map(str::to_owned);
     redis::cmd("ACL").arg(&no_info[..]).query::<()>(&mut guarded.server.connection().unwrap()).unwrap();
     assert_eq!(guarded.queue("worker").check().await.unwrap().version, None);
+}
+
+#[tokio::test]
+async fn a_worker_hands_a_task_over_where_it_may_move_tasks_and_else_the_task_stays() {
+    for (more, specialty) in [(&["--workers-move"][..], "frontend"), (&[], "backend")] {
+        let guarded = Guarded::start_with(more);
+        guarded.queue("ingester").enqueue(&task("a", "backend")).await.unwrap();
+        let worker = guarded.queue("worker");
+        let claimed = claimed(&worker).await;
+        let there = task("a", "frontend");
+        assert_eq!(worker.refer(&claimed.lease, &there, "w1").await.unwrap(), Settlement::Done, "{more:?}");
+        let record = worker.task(&there.id).await.unwrap().unwrap();
+        assert_eq!((record.specialty.as_str(), record.status.name()), (specialty, "pending"), "{more:?}");
+    }
 }

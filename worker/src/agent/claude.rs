@@ -43,10 +43,13 @@ pub(super) fn call(
 ) -> Call {
     let mut argv = program;
     let mut push = |args: &[&str]| argv.extend(args.iter().map(OsString::from));
-    push(&["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"]);
+    push(&["-p", "--output-format", "stream-json", "--verbose"]);
     // An empty list of sources: hooks in the repository's own settings would run without any question.
     push(&["--setting-sources", ""]);
+    let judges = start == Start::Judge;
+    push(&["--permission-mode", if judges { "dontAsk" } else { "acceptEdits" }]);
     match config.allowed_tools.as_slice() {
+        _ if judges => push(&["--tools", ""]),
         [] => push(&["--allowedTools=Bash"]),
         tools => push(&[&format!("--allowedTools={}", tools.join(","))]),
     }
@@ -56,7 +59,9 @@ pub(super) fn call(
     if !config.system_prompt.is_empty() {
         push(&["--append-system-prompt", &config.system_prompt]);
     }
-    if config.max_turns > 0 {
+    if judges {
+        push(&["--max-turns", "1"]);
+    } else if config.max_turns > 0 {
         push(&["--max-turns", &config.max_turns.to_string()]);
     }
     if let Some(budget) = budget {

@@ -38,7 +38,11 @@ pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_
         push(&["resume"]);
     }
     // The sandbox around it confines it; one inside of the other cannot be had everywhere.
-    push(&["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]);
+    push(&["--json", "--skip-git-repo-check"]);
+    match start {
+        Start::Judge => push(&["--sandbox", "read-only"]),
+        Start::Fresh | Start::Resume(_) => push(&["--dangerously-bypass-approvals-and-sandbox"]),
+    }
     if !config.model.is_empty() {
         push(&["-m", &config.model]);
     }

@@ -26,6 +26,9 @@ const ATTEMPTS_MAX: u32 = 10;
 /// End of what is no JSON that is kept, in bytes.
 const COMPLAINTS_BYTES_MAX: usize = 2 * 1024;
 
+/// The name of no tool: with an empty list of tools it would have all.
+const NO_TOOL: &str = "none";
+
 /// Its own exit codes.
 const NO_CREDENTIALS: i32 = 41;
 const BAD_INPUT: i32 = 42;
@@ -33,12 +36,20 @@ const BAD_SETTINGS: i32 = 52;
 const TURNS: i32 = 53;
 
 pub(super) fn call(config: &AgentConfig, program: Vec<OsString>, start: Start<'_>) -> Call {
-    let settings = settings(config).to_string();
+    let judges = start == Start::Judge;
+    let mut settings = settings(config);
+    if judges {
+        settings["tools"] = json!({ "core": [NO_TOOL] });
+    }
+    let settings = settings.to_string();
     let mut argv: Vec<OsString> =
         ["/bin/sh", "-c", RUN, "gemini", settings.as_str()].map(OsString::from).to_vec();
     argv.extend(program);
     let mut push = |args: &[&str]| argv.extend(args.iter().map(OsString::from));
-    push(&["--output-format", "stream-json", "--yolo", "--skip-trust"]);
+    push(&["--output-format", "stream-json", "--skip-trust"]);
+    if !judges {
+        push(&["--yolo"]);
+    }
     if !config.model.is_empty() {
         push(&["-m", &config.model]);
     }
@@ -98,7 +109,7 @@ impl Reading {
     pub(super) fn new(start: Start<'_>, version: &str) -> Self {
         let resumed = match start {
             Start::Resume(session) => Some(session.to_owned()),
-            Start::Fresh => None,
+            Start::Fresh | Start::Judge => None,
         };
         Self {
             resumed,

@@ -58,6 +58,11 @@ impl Roster {
         self.by_specialty.get(specialty.as_str()).unwrap_or(&self.default).as_ref().map_err(Failure::clone)
     }
 
+    /// Whether tasks of both have the same agent, and so the same account.
+    pub(crate) fn is_one_for(&self, one: &Specialty, other: &Specialty) -> bool {
+        [one, other].iter().all(|specialty| !self.by_specialty.contains_key(specialty.as_str()))
+    }
+
     /// Name and version of each agent that is here: the general one first, then by specialty.
     pub(crate) fn described(&self) -> Vec<(Option<&str>, String)> {
         let default = self.default.as_ref().ok().map(|agent| (None, agent.described()));

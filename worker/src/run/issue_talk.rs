@@ -108,7 +108,7 @@ impl<'a> IssueTalk<'a> {
             RunEnd::Failed(failure) => Moment::Failed { failure, again: self.is_tried_again(failure) },
             RunEnd::Stopped(StopReason::Cancelled { by }) => Moment::Cancelled { by },
             RunEnd::Stopped(StopReason::Shutdown) => Moment::Returned,
-            RunEnd::Stopped(StopReason::LeaseLost) | RunEnd::NotBegun { .. } => return,
+            RunEnd::Stopped(StopReason::LeaseLost) | RunEnd::NotBegun { .. } | RunEnd::Referred(_) => return,
         };
         self.say(comment, &moment).await;
     }

@@ -1,8 +1,12 @@
 //! What a run asks of Redis while it goes on: whether it may publish, and what it may spend.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use shared::queue::{Charged, Expense, Lease, Queue, QueueError, Renewal};
+use shared::{
+    Specialty,
+    queue::{Charged, Expense, Lease, Queue, QueueError, Renewal},
+    worker_info::WorkerState,
+};
 
 use super::{PERSIST, SlotContext};
 use crate::{
@@ -89,4 +93,18 @@ async fn in_grace<T, F: Future<Output = Result<T, QueueError>>>(
 /// beat would find that, but a run may come to its end before.
 pub(super) async fn still_ours(queue: &Queue, lease: &Lease) -> Result<bool, QueueError> {
     Ok(queue.still_held(lease).await? || queue.renew(std::slice::from_ref(lease)).await? == [Renewal::Held])
+}
+
+/// What living workers serve. Nothing where Redis does not tell: then nobody chooses.
+pub(super) async fn served(context: &SlotContext) -> Vec<Specialty> {
+    let workers = context.queue.workers().await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "no second opinion: the workers are not known");
+        Vec::new()
+    });
+    let living = workers.into_iter().filter_map(|worker| match worker {
+        WorkerState::Online(info) => Some(info.specialties),
+        WorkerState::Offline { .. } => None,
+    });
+    let served: BTreeSet<Specialty> = living.flatten().collect();
+    served.into_iter().collect()
 }

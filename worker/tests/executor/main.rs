@@ -18,6 +18,7 @@ mod outcomes;
 mod process_mode;
 mod publishing;
 mod pull_requests;
+mod second_opinion;
 mod stage;
 mod testing;
 mod tidying;

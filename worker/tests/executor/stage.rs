@@ -12,7 +12,7 @@ use std::{
 };
 
 use shared::{
-    Failure, Outcome, TaskSpec,
+    Failure, Outcome, Specialty, TaskSpec,
     config::{Config, Driver, SandboxMode},
     lifecycle::Fence,
     state_dir::StateDir,
@@ -167,17 +167,33 @@ pub struct Started {
 
 impl Started {
     pub fn new(executor: &Arc<Executor>, spec: TaskSpec) -> Self {
-        Self::with(executor, spec, Arc::new(|_| Box::pin(async { Some(Allowance::default()) })))
+        Self::with_choices(executor, spec, 1, Vec::new())
     }
 
     /// Whose agent's costs are counted by `charge`.
     pub fn with(executor: &Arc<Executor>, spec: TaskSpec, charge: Charge) -> Self {
+        Self::begin(executor, spec, 1, Vec::new(), charge)
+    }
+
+    /// The run of that number, whose agent may be asked which of `choices` the task belongs to.
+    pub fn with_choices(executor: &Arc<Executor>, spec: TaskSpec, run: u32, choices: Vec<Specialty>) -> Self {
+        let charge: Charge = Arc::new(|_| Box::pin(async { Some(Allowance::default()) }));
+        Self::begin(executor, spec, run, choices, charge)
+    }
+
+    fn begin(
+        executor: &Arc<Executor>,
+        spec: TaskSpec,
+        run: u32,
+        choices: Vec<Specialty>,
+        charge: Charge,
+    ) -> Self {
         static FENCE: AtomicU64 = AtomicU64::new(1);
         let (stop, stopped) = watch::channel(None);
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let held = Arc::new(AtomicBool::new(true));
         let fence = Fence(FENCE.fetch_add(1, Ordering::Relaxed));
-        let input = RunInput { spec, run: 1, attempts: 0, fence, node: "pc-1".to_owned() };
+        let input = RunInput { spec, run, attempts: 0, fence, node: "pc-1".to_owned(), choices };
         let check = Arc::clone(&held);
         let control = RunControl {
             stop: stopped,
