@@ -1,8 +1,11 @@
-//! `/health` says that the process lives, `/ready` that webhooks can become tasks.
+//! `/health` says that the process lives, `/ready` that webhooks can become tasks, `/metrics` what is measured.
 
 use serde::Serialize;
-use shared::queue::ServerFacts;
-use warp::{Reply, reply::Response};
+use shared::{
+    github::{METRICS_TYPE, Rate},
+    queue::ServerFacts,
+};
+use warp::{Reply, http::header::CONTENT_TYPE, reply::Response};
 
 use crate::{bounded_queue::BoundedQueue, rejection::Rejection};
 
@@ -31,8 +34,15 @@ pub fn health() -> Response {
     warp::reply::json(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") }).into_response()
 }
 
+/// What is measured here, as Prometheus reads it.
+pub fn metrics(rate: Option<Rate>) -> Response {
+    let text = Rate::metrics(rate);
+    warp::reply::with_header(text, CONTENT_TYPE, METRICS_TYPE).into_response()
+}
+
 /// 200 while Redis answers, else 503 with what is wrong.
-pub async fn ready(queue: BoundedQueue, github_requests_left: Option<u64>) -> Response {
+pub async fn ready(queue: BoundedQueue, rate: Option<Rate>) -> Response {
+    let github_requests_left = rate.map(|rate| rate.remaining);
     match queue.check().await {
         Ok(facts) => {
             let ready = Ready { status: "ready", redis: version(facts), github_requests_left };

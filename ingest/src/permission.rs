@@ -8,7 +8,7 @@ use std::{
 
 use shared::{
     RepositoryName,
-    github::{GitHub, Patience, Permission},
+    github::{GitHub, Patience, Permission, Rate},
 };
 use tokio::{
     sync::Semaphore,
@@ -53,8 +53,8 @@ impl Permissions {
     }
 
     /// What GitHub's last answer said is left of the rate limit.
-    pub fn requests_left(&self) -> Option<u64> {
-        self.github.as_ref()?.rate().map(|rate| rate.remaining)
+    pub fn rate(&self) -> Option<Rate> {
+        self.github.as_ref()?.rate()
     }
 
     /// The word for what `login` may do; `None` where nobody can be asked for want of a token.

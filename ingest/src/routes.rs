@@ -15,6 +15,7 @@ use crate::{health, rejection::Rejection, webhook::Webhook};
 /// framework is a path that does not exist.
 pub fn routes(webhook: Arc<Webhook>) -> BoxedFilter<(Response,)> {
     let gate = Arc::clone(&webhook.gate);
+    let measured = Arc::clone(&webhook.gate);
     let deliveries = warp::path!("webhook" / "github")
         .and(warp::method())
         .and(warp::header::headers_cloned())
@@ -37,12 +38,20 @@ pub fn routes(webhook: Arc<Webhook>) -> BoxedFilter<(Response,)> {
         async move {
             match method {
                 Method::GET | Method::HEAD => {
-                    health::ready(gate.queue.clone(), gate.permissions.requests_left()).await
+                    health::ready(gate.queue.clone(), gate.permissions.rate()).await
                 }
                 _ => Rejection::NoSuchMethod { allow: "GET, HEAD" }.into_response(),
             }
         }
     });
+    let metrics = warp::path!("metrics").and(warp::method()).then(move |method: Method| {
+        let answer = match method {
+            Method::GET | Method::HEAD => health::metrics(measured.permissions.rate()),
+            _ => Rejection::NoSuchMethod { allow: "GET, HEAD" }.into_response(),
+        };
+        async move { answer }
+    });
     let unknown = async |_: warp::Rejection| Ok::<_, Infallible>(Rejection::NoSuchPath.into_response());
-    deliveries.or(health).unify().or(ready).unify().recover(unknown).unify().boxed()
+    let told = health.or(ready).unify().or(metrics).unify();
+    deliveries.or(told).unify().recover(unknown).unify().boxed()
 }

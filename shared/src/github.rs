@@ -40,7 +40,7 @@ pub use self::{
     issue_events::{EventLabel, IssueEventEntry},
     patience::Patience,
     permission::Permission,
-    rate::Rate,
+    rate::{METRICS_TYPE, Rate},
     repository::Repository,
     status_comment::{MARKER, StatusComment},
 };

@@ -175,6 +175,7 @@ fn tell_health(
         node: station.identity.holder.node.clone(),
         ledger: Arc::clone(&station.context.ledger),
         disk: Arc::clone(station.context.executor.disk()),
+        github: station.context.executor.github().cloned(),
         silence_max: Duration::from_millis(config.queue.lease_ms),
         draining: station.draining.clone(),
     };

@@ -106,6 +106,11 @@ impl Executor {
         &self.dirs.workspaces
     }
 
+    /// The client of GitHub; `None` without a token.
+    pub(crate) fn github(&self) -> Option<&Arc<GitHub>> {
+        self.github.as_ref()
+    }
+
     /// Where runs need room.
     pub(crate) fn disk(&self) -> &Arc<Disk> {
         &self.disk

@@ -1,6 +1,7 @@
-//! The worker's health page: `/health` says that the process lives, `/ready` that it takes tasks.
+//! The worker's health page: `/health` says that the process lives, `/ready` that it takes tasks, `/metrics` what is
+//! measured.
 //!
-//! It tells nothing about tasks and takes nothing but these two questions.
+//! It tells nothing about tasks and takes nothing but these questions.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::github::{GitHub, METRICS_TYPE, Rate};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -35,6 +37,8 @@ pub(crate) struct HealthPage {
     pub node: String,
     pub ledger: Arc<Ledger>,
     pub disk: Arc<Disk>,
+    /// `None` without a token.
+    pub github: Option<Arc<GitHub>>,
     /// Longer without an answer from Redis, the worker is not ready.
     pub silence_max: Duration,
     pub draining: CancellationToken,
@@ -82,8 +86,11 @@ impl HealthPage {
         let (code, status) = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/health") => (StatusCode::OK, "ok"),
             (&Method::GET | &Method::HEAD, "/ready") => self.readiness(),
-            (_, "/health" | "/ready") => (StatusCode::METHOD_NOT_ALLOWED, "this path takes GET, HEAD"),
-            _ => (StatusCode::NOT_FOUND, "there are /health and /ready"),
+            (&Method::GET | &Method::HEAD, "/metrics") => return self.metrics(),
+            (_, "/health" | "/ready" | "/metrics") => {
+                (StatusCode::METHOD_NOT_ALLOWED, "this path takes GET, HEAD")
+            }
+            _ => (StatusCode::NOT_FOUND, "there are /health, /ready and /metrics"),
         };
         let answer = Answer { status, node_id: &self.node, version: env!("CARGO_PKG_VERSION") };
         let mut response = Response::new(serde_json::to_string(&answer).unwrap_or_default());
@@ -93,6 +100,13 @@ impl HealthPage {
         if code == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
+        response
+    }
+
+    fn metrics(&self) -> Response<String> {
+        let rate = self.github.as_ref().and_then(|github| github.rate());
+        let mut response = Response::new(Rate::metrics(rate));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
         response
     }
 
@@ -106,5 +120,38 @@ impl HealthPage {
         } else {
             (StatusCode::OK, "ready")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{
+        config::Config,
+        github::{GitHub, Patience},
+    };
+    use testkit::{GitRemote, TestGitHub, github::TOKEN};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_left_of_the_rate_limit_is_told_once_github_has_answered() {
+        let server = TestGitHub::start(GitRemote::with_files(&[("a", "a")]).unwrap()).await.unwrap();
+        let mut config = Config::defaults().unwrap().github;
+        config.token = TOKEN.to_owned().into();
+        (config.base_url, config.git_base_url) = (server.api_url(), server.git_url());
+        let github = GitHub::open(&config).unwrap().unwrap();
+        let page = HealthPage {
+            node: "w1".to_owned(),
+            ledger: Arc::new(Ledger::new()),
+            disk: Arc::new(Disk::of(std::path::Path::new("/"), 0)),
+            github: Some(Arc::clone(&github)),
+            silence_max: Duration::ZERO,
+            draining: CancellationToken::new(),
+        };
+        assert_eq!(page.metrics().body(), "");
+        github.own(&mut Patience::new(Duration::from_secs(20))).await.unwrap();
+        let told = page.metrics();
+        assert_eq!(told.headers()[CONTENT_TYPE], METRICS_TYPE);
+        assert!(told.body().contains("\ngithub_rate_limit_remaining 4999\n"), "{}", told.body());
     }
 }

@@ -34,7 +34,7 @@ pub struct Worker {
     /// This worker's name in the cluster; worker.node_id. Default: the host name.
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
-    /// Address and port of this worker's own /health and /ready; worker.health_listen. Default: none.
+    /// Address and port of this worker's own /health, /ready and /metrics; worker.health_listen. Default: none.
     #[arg(long, value_name = "ADDRESS")]
     health_listen: Option<String>,
 }

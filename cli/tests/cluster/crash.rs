@@ -84,7 +84,7 @@ const INGEST: [CrashPoint; 5] = [
 ];
 
 /// Each has a test of its own.
-const APART: [CrashPoint; 6] = [
+const APART: [CrashPoint; 7] = [
     CrashPoint::Relocated,
     CrashPoint::HeldClaimed,
     CrashPoint::DuplicateFlagged,

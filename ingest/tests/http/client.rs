@@ -23,6 +23,7 @@ pub struct Answer {
     pub head: String,
     /// `Null` where there is none.
     pub json: Value,
+    pub body: String,
 }
 
 impl Answer {
@@ -134,5 +135,6 @@ fn parse(bytes: &[u8]) -> Answer {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no whole answer: {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), json: serde_json::from_str(body).unwrap_or(Value::Null) }
+    let json = serde_json::from_str(body).unwrap_or(Value::Null);
+    Answer { status, head: head.to_owned(), json, body: body.to_owned() }
 }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::Delivery,
+    client::{Delivery, get},
     ingester::{self, Ingester},
     webhook::payload::{self, with},
 };
@@ -273,6 +273,11 @@ async fn when_little_is_left_of_the_rate_limit_polling_pauses_and_says_so() {
         stage.github.asked("") == before
     })
     .await;
+    let told = get(stage.ingester.address, "/metrics").await;
+    assert_eq!((told.status, told.header("content-type")), (200, Some(shared::github::METRICS_TYPE)));
+    for line in ["# TYPE github_rate_limit_remaining gauge", "github_rate_limit_remaining 400"] {
+        assert!(told.body.lines().any(|told| told == line), "{told:?}");
+    }
     stage.github.open(1, &at(0));
     sleep(Duration::from_millis(300)).await;
     assert!(stage.find(1).await.is_none());

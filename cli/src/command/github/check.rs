@@ -1,12 +1,14 @@
 //! `github check`: each thing that has to be right, one line each.
 
+use std::time::{Duration, SystemTime};
+
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use shared::{
     Failure, FailureClass, RepositoryName,
     config::Config,
-    github::{ApiError, Own, PREPARE_PATIENCE, Patience, Repository},
+    github::{ApiError, Own, PREPARE_PATIENCE, Patience, Rate, Repository},
 };
 
 use super::{
@@ -24,6 +26,9 @@ use crate::{
 /// Rights that work needs: what people call each, and a request that proves it and, for what it lacks, does nothing.
 const RIGHTS: [(&str, &str); 3] =
     [("Contents", "git/refs"), ("Pull requests", "pulls"), ("Issues", "issues")];
+
+/// Of the rate limit: with less than one in so many requests left, polling pauses.
+const RATE_SHARE_MIN: u64 = 10;
 
 #[derive(Debug, Args)]
 pub struct Check {
@@ -70,6 +75,9 @@ impl Check {
         {
             self.rights(&mut report, &repository).await;
             self.webhook(&mut report, &repository).await;
+        }
+        if let Some(rate) = repository.github().rate() {
+            report.rate(rate);
         }
         self.print(&report)?;
         report.failure.map_or(Ok(()), |failure| {
@@ -230,6 +238,18 @@ impl Report {
             self.failure = Some(failure);
         }
         false
+    }
+
+    fn rate(&mut self, rate: Rate) {
+        const NAME: &str = "rate limit";
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let minutes = Duration::from_secs(rate.reset_s).saturating_sub(now).as_secs().div_ceil(60);
+        let found = format!("{} of {} requests left; all again in {minutes} min", rate.remaining, rate.limit);
+        if rate.remaining < rate.limit / RATE_SHARE_MIN {
+            let mend = "workers and ingesters wait until then; who else uses this token?";
+            return self.warn(NAME, found, mend);
+        }
+        self.ok(NAME, found);
     }
 
     fn deliveries(&mut self, told: Result<Vec<Delivery>, ApiError>) {
