@@ -88,18 +88,16 @@ async fn an_agent_of_another_account_gets_the_task_through_its_own_queue() {
 
 #[tokio::test]
 async fn nobody_is_asked_where_it_is_off_or_decided_or_was_asked_before() {
-    let off = |stage: &mut Stage| stage.config.classify.second_opinion = false;
-    let nothing = |_: &mut Stage| {};
-    let rows: [(&str, fn(&mut Stage), Option<f32>, u32, &[&str]); 5] = [
-        ("off", off, Some(0.0), 1, &["frontend", "general"]),
-        ("a clear lead", nothing, Some(3.0), 1, &["frontend", "general"]),
-        ("a person or a label", nothing, None, 1, &["frontend", "general"]),
-        ("a second run", nothing, Some(0.0), 2, &["frontend", "general"]),
-        ("no choice", nothing, Some(0.0), 1, &["general"]),
-    ];
-    for (what, change, margin, run, choices) in rows {
+    let both = &["frontend", "general"][..];
+    for (what, is_on, margin, run, choices) in [
+        ("off", false, Some(0.0), 1, both),
+        ("a clear lead", true, Some(3.0), 1, both),
+        ("a person or a label", true, None, 1, both),
+        ("a second run", true, Some(0.0), 2, both),
+        ("no choice", true, Some(0.0), 1, &both[1..]),
+    ] {
         let mut stage = stage("echo frontend");
-        change(&mut stage);
+        stage.config.classify.second_opinion = is_on;
         let mut spec = guess(&stage);
         spec.classification.margin = margin;
         let run = Started::with_choices(&stage.executor().await, spec, run, names(choices)).end().await;
