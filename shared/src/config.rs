@@ -307,6 +307,8 @@ pub struct SandboxConfig {
     pub network: bool,
     pub user: String,
     pub allow_same_user: bool,
+    /// What the workspace of one run may come to on the disk; 0: no limit.
+    pub disk_bytes_max: u64,
 }
 
 /// `[test]`: how a change is proven.

@@ -71,7 +71,7 @@ impl LogLine {
 }
 
 /// Characters that reorder what a terminal shows.
-fn is_directional(c: char) -> bool {
+pub fn is_directional(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

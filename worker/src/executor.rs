@@ -15,6 +15,7 @@ use crate::{
     agent::Roster,
     child::Nursery,
     disk::Disk,
+    footprint::Watch,
     git::Git,
     host::Host,
     janitor::Janitor,
@@ -169,11 +170,18 @@ impl Executor {
             github: self.github.as_ref(),
             talk: &talk,
         };
+        let watch = Watch {
+            root: workspace.root(),
+            disk: &self.disk,
+            bytes_max: self.config.sandbox.disk_bytes_max,
+            free_bytes_min: self.config.workspace.free_bytes_min,
+        };
         // The one place that listens: whatever the attempt waits for is dropped, and thereby killed.
         let ended = tokio::select! {
             biased;
             () = stopped(&mut stop) => None,
             ended = Box::pin(attempt.run()) => Some(ended),
+            failure = watch.exceeded() => Some(Err(Problem::Failed(failure))),
             never = Box::pin(talk.follow()) => match never {},
         };
         let died = nursery.empty().await;

@@ -1,12 +1,13 @@
 //! Text of others that the engine passes on to a forge, which acts on what it reads there.
 
-use shared::task::cut;
+use shared::{task::cut, task_log::is_directional};
 
 /// The text without what a forge acts on: `#5` after "fixes" closes another issue, `@name` calls somebody, an
 /// image tells a stranger's server who looked.
 pub(crate) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).peekable();
+    let text = printable(text);
+    let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         if c == '!' && chars.peek() == Some(&'[') {
             continue;
@@ -25,6 +26,12 @@ pub(crate) fn harmless(text: &str) -> String {
         }
     }
     out
+}
+
+/// The text without what a terminal or a browser acts on: control characters but for line ends and tabs, and those that
+/// turn the direction of writing.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control() && !is_directional(*c)).collect()
 }
 
 fn is_after(text: &str, word: &str) -> bool {

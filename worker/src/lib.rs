@@ -17,6 +17,7 @@ mod cache;
 mod child;
 mod credentials;
 mod disk;
+mod footprint;
 mod git;
 mod github;
 mod harmless;

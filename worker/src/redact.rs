@@ -14,7 +14,7 @@ use shared::{
     config::{Config, given},
 };
 
-use crate::host::Host;
+use crate::{harmless::printable, host::Host};
 
 /// Shorter secrets are not looked for: they would blot out ordinary words.
 const SECRET_BYTES_MIN: usize = 6;
@@ -147,14 +147,19 @@ impl Redactor {
         text
     }
 
-    pub(crate) fn failure(&self, mut failure: Failure) -> Failure {
-        failure.message = self.redact(&failure.message).into_owned();
-        failure
+    pub(crate) fn failure(&self, failure: Failure) -> Failure {
+        Failure { message: self.told(&failure.message), ..failure }
+    }
+
+    /// A text for people, wherever they read it. Redacted again at the end: a character that is dropped may have hidden
+    /// a secret.
+    fn told(&self, text: &str) -> String {
+        self.redact(&printable(&self.redact(text))).into_owned()
     }
 
     pub(crate) fn outcome(&self, outcome: Outcome) -> Outcome {
         match outcome {
-            Outcome::NoChange { answer } => Outcome::NoChange { answer: self.redact(&answer).into_owned() },
+            Outcome::NoChange { answer } => Outcome::NoChange { answer: self.told(&answer) },
             published @ (Outcome::Branch { .. } | Outcome::PullRequest { .. }) => published,
         }
     }

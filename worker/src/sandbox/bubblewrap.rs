@@ -22,6 +22,9 @@ use crate::{
 /// Where the workspace's `tmp` is found inside.
 pub(super) const TMP: &str = "/tmp";
 
+/// What `/dev/shm` may hold, in bytes: it is memory.
+const SHM_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// How long a trial may take.
 const PROBE_MAX: Duration = Duration::from_secs(20);
 
@@ -118,6 +121,8 @@ impl Bubblewrap {
         for path in confined.mirror.into_iter().chain(confined.files.iter().map(PathBuf::as_path)) {
             bind(&mut command, "--ro-bind", path, path);
         }
+        // All that is left of the root is memory: nobody is to fill it.
+        command.args(["--remount-ro", "/"]);
         command.arg("--chdir").arg(workspace.tree());
         command.arg("--").args(through_shell(&confined.argv));
         Job { command, ends: Ends::Namespace }
@@ -149,9 +154,11 @@ impl Bubblewrap {
             bind(&mut command, "--ro-bind", &target, &path);
         }
         for dir in HIDDEN.into_iter().filter(|dir| Path::new(dir).is_dir()) {
-            command.args(["--tmpfs", dir]);
+            command.args(["--tmpfs", dir, "--remount-ro", dir]);
         }
         command.args(["--proc", "/proc", "--dev", "/dev"]);
+        command.args(["--perms", "1777", "--size", &SHM_BYTES_MAX.to_string(), "--tmpfs", "/dev/shm"]);
+        command.args(["--remount-ro", "/dev"]);
         // Before all that may lie below it: tools, workspace, mirror.
         match tmp {
             Some(dir) => bind(&mut command, "--bind", dir, Path::new(TMP)),
@@ -192,7 +199,9 @@ fn apparmor_restricts() -> bool {
 }
 
 fn explain(said: &str, apparmor_restricts: bool) -> String {
-    let remedy = if apparmor_restricts {
+    let remedy = if said.contains("Unknown option") {
+        "it is too old: 0.5 or newer is needed"
+    } else if apparmor_restricts {
         "AppArmor keeps it from making user namespaces: allow it with a profile for /usr/bin/bwrap that says \
          `userns,` in /etc/apparmor.d/bwrap (docs/agents.md has it), then `sudo systemctl reload apparmor`"
     } else if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
@@ -212,5 +221,6 @@ mod tests {
     fn a_refusal_by_apparmor_says_how_to_allow_it() {
         let text = explain("bwrap: setting up uid map: Permission denied", true);
         assert!(text.contains("Permission denied") && text.contains("/etc/apparmor.d/bwrap"));
+        assert!(explain("bwrap: Unknown option --size", true).contains("0.5 or newer"));
     }
 }

@@ -11,6 +11,7 @@ mod confinement;
 mod github;
 mod github_faults;
 mod github_stage;
+mod hostile;
 mod inspection;
 mod interrupts;
 mod leftovers;
