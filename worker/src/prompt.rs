@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub boundary: &'a str,
     /// What people have written below the issue.
     pub comments: &'a [Comment],
+    /// What of the repository is not in the working tree, a sentence each.
+    pub absent: &'a [String],
 }
 
 /// The whole task, for an agent that knows nothing of it yet.
@@ -39,6 +41,7 @@ pub(crate) fn for_task(spec: &TaskSpec, context: &Context<'_>) -> String {
          - Make the change that the task asks for in the files of this directory; it starts from branch {base}.\n\
          - Change nothing that the task does not need: no workflows in .github, no submodules, no credentials.\n\
          - Follow the repository's own guidance (CLAUDE.md, AGENTS.md, CONTRIBUTING.md) where there is some.\n\
+         {absent}\
          {tests}\
          - You need not commit: what you leave in the working tree is committed and published for you. Do not push.\n\
          - Leave no build products, caches or notes behind.\n\
@@ -56,6 +59,7 @@ pub(crate) fn for_task(spec: &TaskSpec, context: &Context<'_>) -> String {
          ----- end of task {boundary} -----\n",
         base = context.base_branch,
         field = field(spec),
+        absent = context.absent.iter().map(|what| absent(what)).collect::<String>(),
         tests = tests(context),
         guidance = context.guidance.map_or_else(String::new, |guidance| guided(guidance, boundary)),
     )
@@ -89,6 +93,10 @@ fn field(spec: &TaskSpec) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn absent(what: &str) -> String {
+    format!("- Here, {what}. Leave them as they are.\n")
 }
 
 fn tests(context: &Context<'_>) -> String {
@@ -166,6 +174,7 @@ mod tests {
             guidance: None,
             boundary: "b0undary",
             comments: &[],
+            absent: &[],
         }
     }
 
@@ -181,7 +190,9 @@ mod tests {
         let guidance = Guidance { file: "AGENTS.md", text: "Use tabs.".to_owned(), cut: true };
         let written_at = "2024-12-08 10:00 UTC".to_owned();
         let comments = [Comment { author: "ann".to_owned(), written_at, text: "Use 42.".to_owned() }];
+        let absent = ["submodules are not fetched: the directories of 2 are empty".to_owned()];
         let full = Context {
+            absent: &absent,
             red_before: Some("FAILED test_x"),
             guidance: Some(&guidance),
             comments: &comments,

@@ -6,7 +6,6 @@ use std::{ffi::OsString, path::Path, time::Duration};
 use shared::{Failure, config::GitConfig, task::cut};
 
 use crate::{
-    bounded_read::read,
     child::{self, Captured, Ending, Nursery},
     mirror::{Base, is_object_name, object_format},
     sandbox::{Confined, Sandbox},
@@ -26,7 +25,8 @@ set -eu
 git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false "$@"; }
 "#;
 
-/// Arguments: object format option, branch, mirror, base branch, base commit.
+/// Arguments: object format option, branch, mirror, base branch, base commit. Prints how many files are LFS pointers
+/// and how many submodules there are.
 const CHECK_OUT: &str = r#"
 git init --quiet --template= "$1" --initial-branch="$2" .
 printf '%s\n' "$3/objects" > .git/objects/info/alternates
@@ -35,6 +35,12 @@ printf '%s\n' __pycache__/ '*.pyc' .pytest_cache/ node_modules/ > .git/info/excl
 git update-ref "refs/remotes/origin/$4" "$5"
 git reset --quiet --hard "$5"
 if [ -f Cargo.toml ]; then echo /target/ >> .git/info/exclude; fi
+if git grep --quiet --cached -e filter=lfs -- .gitattributes '*/.gitattributes'; then
+    pointer='^version https://git-lfs.github.com/spec/'
+    git ls-files -z -- ':(attr:filter=lfs)' | xargs -0 grep --files-with-matches --no-messages -e "$pointer" -- |
+        wc -l | sed 's/^/lfs /'
+fi
+if [ -f .gitmodules ]; then git ls-files --stage | grep -c '^160000' | sed 's/^/submodules /'; fi
 "#;
 
 /// Argument: base commit. What is ignored stays: it is what a setup has made.
@@ -77,10 +83,10 @@ pub(crate) struct Worktree<'a> {
 
 impl Worktree<'_> {
     /// A clone that shares the mirror's objects, on `branch`, at the base. `Err` holds what git said.
-    pub(crate) async fn check_out(&self, branch: &str, base: &Base) -> Result<(), String> {
+    pub(crate) async fn check_out(&self, branch: &str, base: &Base) -> Result<Absent, String> {
         let mirror = self.mirror.to_string_lossy();
         let args = [object_format(&base.commit), branch, &mirror, &base.branch, &base.commit];
-        self.git(CHECK_OUT, &args, &[], false).await.map(drop)
+        self.git(CHECK_OUT, &args, &[], false).await.map(|said| Absent::parse(&said))
     }
 
     /// Undoes what tests and setup have done to the tree, before the agent works in it.
@@ -140,15 +146,38 @@ impl Worktree<'_> {
     }
 }
 
-/// What of the checked-out tree is not there, for the log.
-pub(crate) fn left_out(tree: &Path) -> Vec<&'static str> {
-    let modules = read(&tree.join(".gitmodules")).is_some();
-    let lfs = read(&tree.join(".gitattributes")).is_some_and(|text| text.contains("filter=lfs"));
-    let notices = [
-        (modules, "submodules are not fetched: their directories are empty"),
-        (lfs, "LFS files are not fetched: they are pointers"),
-    ];
-    notices.into_iter().filter_map(|(applies, notice)| applies.then_some(notice)).collect()
+/// What of a checked-out tree is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Absent {
+    /// Files that are LFS pointers.
+    pub lfs: u32,
+    /// Directories of submodules, which are empty.
+    pub submodules: u32,
+}
+
+impl Absent {
+    fn parse(said: &str) -> Self {
+        let count = |of: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(of)?.strip_prefix(' '));
+            line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+        };
+        Self { lfs: count("lfs"), submodules: count("submodules") }
+    }
+
+    /// One sentence for each, for the log and for the agent.
+    pub(crate) fn notices(self) -> Vec<String> {
+        let mut notices = Vec::new();
+        if self.lfs > 0 {
+            let n = self.lfs;
+            notices
+                .push(format!("LFS files are not fetched: {n} files hold pointers instead of their content"));
+        }
+        if self.submodules > 0 {
+            let n = self.submodules;
+            notices.push(format!("submodules are not fetched: the directories of {n} are empty"));
+        }
+        notices
+    }
 }
 
 fn damaged(said: &str) -> Failure {

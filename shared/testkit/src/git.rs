@@ -55,6 +55,21 @@ impl GitRemote {
         self.git(&["rev-parse", branch])
     }
 
+    /// Adds a commit to `branch` that makes `path` a submodule, at this commit of what lies at `url`.
+    pub fn add_submodule(&self, branch: &str, path: &str, url: &str, commit: &str) -> Result<String> {
+        let tree = tempfile::tempdir_in(self.dir.path())?;
+        let tree = tree.path();
+        git(tree, &["clone", "--quiet", "--branch", branch, &self.path().to_string_lossy(), "."])?;
+        for (key, value) in [("path", path), ("url", url)] {
+            git(tree, &["config", "--file", ".gitmodules", &format!("submodule.{path}.{key}"), value])?;
+        }
+        git(tree, &["add", ".gitmodules"])?;
+        git(tree, &["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{path}")])?;
+        git(tree, &["commit", "--quiet", "--message=submodule"])?;
+        git(tree, &["push", "--quiet", "origin", branch])?;
+        self.git(&["rev-parse", branch])
+    }
+
     /// Names of all branches, sorted.
     pub fn branches(&self) -> Result<Vec<String>> {
         let names = self.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"])?;

@@ -30,7 +30,7 @@ use crate::{
     sandbox::Sandbox,
     verify::{Failures, TestPlan, TestRun, Verifier},
     workspace::Workspace,
-    worktree::{Snapshot, Worktree, left_out},
+    worktree::{Absent, Snapshot, Worktree},
 };
 
 /// Of an agent's answer that is kept, in bytes.
@@ -82,11 +82,11 @@ impl Attempt<'_> {
         let Fetched { base, branches } = mirror.fetch(remote.base_branch.as_deref()).await?;
         let branch = branch_for(&self.input.spec, &branches, &base.branch);
         let worktree = self.worktree(mirror.path());
-        self.check_out(&mirror, &worktree, &branch, &base).await?;
+        let absent = self.check_out(&mirror, &worktree, &branch, &base).await?.notices();
         self.reporter
             .engine(&format!("{branch} starts from {} at {}", base.branch, cut(&base.commit, 12)))
             .await;
-        for notice in left_out(&self.workspace.tree()) {
+        for notice in &absent {
             self.reporter.engine(notice).await;
         }
         let verifier = self.verifier(mirror.path());
@@ -101,7 +101,8 @@ impl Attempt<'_> {
 
         let base_tree = self.base_tree(mirror.path(), &base).await?;
         let guidance = guidance(self.git, mirror.path(), &base).await;
-        let start = Start { base: &base, tree: &base_tree, baseline, guidance, comments: &comments };
+        let start =
+            Start { base: &base, tree: &base_tree, baseline, guidance, comments: &comments, absent: &absent };
         let worked = self.work(&worktree, &verifier, plan, &start).await?;
         let delivery = Delivery {
             attempt: self,
@@ -141,6 +142,7 @@ impl Attempt<'_> {
             guidance: start.guidance.as_ref(),
             boundary: &boundary,
             comments: start.comments,
+            absent: start.absent,
         };
         let task = prompt::for_task(&self.input.spec, &context);
         let mut agent = AgentRound::new(self, worktree.mirror, task);
@@ -222,8 +224,11 @@ impl Attempt<'_> {
         worktree: &Worktree<'_>,
         branch: &str,
         base: &Base,
-    ) -> Result<(), Failure> {
-        let Err(said) = worktree.check_out(branch, base).await else { return Ok(()) };
+    ) -> Result<Absent, Failure> {
+        let said = match worktree.check_out(branch, base).await {
+            Ok(absent) => return Ok(absent),
+            Err(said) => said,
+        };
         self.reporter.engine(&format!("the check-out failed ({said}); the mirror is made anew")).await;
         mirror.remake(base).await?;
         let again = worktree.check_out(branch, base).await;
@@ -271,6 +276,7 @@ struct Start<'a> {
     baseline: Baseline,
     guidance: Option<Guidance>,
     comments: &'a [Comment],
+    absent: &'a [String],
 }
 
 /// A red test run and what it was about.
