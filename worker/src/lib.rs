@@ -38,6 +38,7 @@ mod scribe;
 mod slot;
 mod specialties;
 mod stop;
+mod submodules;
 mod sweeper;
 mod system;
 mod verify;

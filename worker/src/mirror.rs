@@ -64,6 +64,10 @@ impl<'a> Mirror<'a> {
         Self { git, nursery, access, url: url.to_owned(), path }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -88,6 +92,17 @@ impl<'a> Mirror<'a> {
             self.bring(&base).await?;
         }
         Ok(Fetched { base, branches: remote.branches })
+    }
+
+    /// Brings one commit here, of a repository that nothing is published to. The remote is asked in any case: who
+    /// may not read it now gets nothing that others have fetched.
+    pub(crate) async fn fetch_commit(&self, commit: &str) -> Result<(), Failure> {
+        let _lock = self.lock().await?;
+        let doing = format!("cannot read {}", self.url);
+        let ask = ["ls-remote", "--", &self.url, "HEAD"];
+        self.git.with(self.access).run(&ask).await.map_err(|error| error.into_failure(&doing))?;
+        let base = Base { branch: String::new(), commit: commit.to_owned() };
+        if self.path.is_dir() && self.has_tree(commit).await { Ok(()) } else { self.bring(&base).await }
     }
 
     /// Throws the mirror away and fetches it anew: for one whose objects turned out to be damaged. Runs that
@@ -131,12 +146,11 @@ impl<'a> Mirror<'a> {
                 .run_in(&self.path, &["rev-parse", "--verify", "--quiet", &reference])
                 .await
                 .is_ok_and(|sha| sha.trim() == base.commit);
-        known
-            && self
-                .git
-                .run_in(&self.path, &["cat-file", "-e", &format!("{}^{{tree}}", base.commit)])
-                .await
-                .is_ok()
+        known && self.has_tree(&base.commit).await
+    }
+
+    async fn has_tree(&self, commit: &str) -> bool {
+        self.git.run_in(&self.path, &["cat-file", "-e", &format!("{commit}^{{tree}}")]).await.is_ok()
     }
 
     async fn bring(&self, base: &Base) -> Result<(), Failure> {

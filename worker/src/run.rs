@@ -6,6 +6,7 @@
 mod agent_round;
 mod attempt;
 mod commit_message;
+mod completion;
 mod delivery;
 mod groundwork;
 mod issue_talk;

@@ -9,6 +9,7 @@ use crate::{
     child::{self, Captured, Ending, Nursery},
     mirror::{Base, is_object_name, object_format},
     sandbox::{Confined, Sandbox},
+    submodules::Submodule,
     workspace::Workspace,
 };
 
@@ -23,6 +24,14 @@ pub(crate) const RESULT_REF: &str = "refs/claude-cluster/result";
 const PRELUDE: &str = r#"
 set -eu
 git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false "$@"; }
+restore_submodules() {
+    for path; do
+        if [ -d "$path/.git" ]; then
+            git -C "$path" --git-dir=.git --work-tree=. reset --quiet --hard
+            git -C "$path" --git-dir=.git --work-tree=. clean --quiet --force -d
+        fi
+    done
+}
 "#;
 
 /// Arguments: object format option, branch, mirror, base branch, base commit. Prints how many files are LFS pointers
@@ -43,19 +52,37 @@ fi
 if [ -f .gitmodules ]; then git ls-files --stage | grep -c '^160000' | sed 's/^/submodules /'; fi
 "#;
 
-/// Argument: base commit. What is ignored stays: it is what a setup has made.
+/// Arguments: object format option, path, mirror, commit. A repository of that commit alone, which needs its mirror no
+/// longer.
+const CHECK_OUT_SUBMODULE: &str = r#"
+mkdir -p -- "$2"
+cd -- "$2"
+git init --quiet --template= "$1" .
+printf '%s\n' "$3/objects" > .git/objects/info/alternates
+printf '%s\n' "$4" > .git/shallow
+git update-ref --no-deref HEAD "$4"
+git reset --quiet --hard
+git repack -a -d --quiet
+rm .git/objects/info/alternates
+"#;
+
+/// Arguments: base commit, submodules. What is ignored stays: it is what a setup has made.
 const RESTORE: &str = r#"
 git reset --quiet --hard "$1"
 git clean --quiet --force -d
+shift
+restore_submodules "$@"
 "#;
 
+/// Arguments: submodules, in which nothing that was changed stays: it is not published, and no test must rely on it.
 /// Prints the tree of all that is there now, and HEAD. A killed git leaves its locks behind.
-const SNAPSHOT: &str = r"
+const SNAPSHOT: &str = r#"
 rm -f .git/index.lock .git/HEAD.lock
+restore_submodules "$@"
 git add --all
 git write-tree
 git rev-parse --verify 'HEAD^{commit}'
-";
+"#;
 
 /// Arguments: tree, parent, base commit, bundle, reference. The message comes on standard input.
 const COMMIT: &str = r#"
@@ -79,6 +106,8 @@ pub(crate) struct Worktree<'a> {
     pub mirror: &'a Path,
     pub nursery: &'a Nursery,
     pub config: &'a GitConfig,
+    /// Paths of submodules that are there.
+    pub submodules: Vec<String>,
 }
 
 impl Worktree<'_> {
@@ -89,9 +118,24 @@ impl Worktree<'_> {
         self.git(CHECK_OUT, &args, &[], false).await.map(|said| Absent::parse(&said))
     }
 
+    /// Fills the directory of a submodule from the mirror that this is given instead of the repository's own.
+    pub(crate) async fn check_out_submodule(
+        &self,
+        submodule: &Submodule,
+        mirror: &Path,
+    ) -> Result<(), String> {
+        let Submodule { path, commit, .. } = submodule;
+        let args = [object_format(commit), path, &mirror.to_string_lossy(), commit];
+        let Self { sandbox, workspace, nursery, config, .. } = *self;
+        let there = Worktree { sandbox, workspace, mirror, nursery, config, submodules: Vec::new() };
+        there.git(CHECK_OUT_SUBMODULE, &args, &[], false).await.map(drop)
+    }
+
     /// Undoes what tests and setup have done to the tree, before the agent works in it.
     pub(crate) async fn restore(&self, base: &Base) -> Result<(), Failure> {
-        let restored = self.git(RESTORE, &[&base.commit], &[], false).await;
+        let submodules = self.submodules.iter().map(String::as_str);
+        let args: Vec<&str> = [base.commit.as_str()].into_iter().chain(submodules).collect();
+        let restored = self.git(RESTORE, &args, &[], false).await;
         restored.map(drop).map_err(|said| {
             Failure::transient(format!("cannot restore the tree after the setup: {}", said.trim()))
         })
@@ -99,7 +143,8 @@ impl Worktree<'_> {
 
     /// Stages everything and names it.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
-        let said = self.git(SNAPSHOT, &[], &[], false).await.map_err(|said| damaged(&said))?;
+        let submodules: Vec<&str> = self.submodules.iter().map(String::as_str).collect();
+        let said = self.git(SNAPSHOT, &submodules, &[], false).await.map_err(|said| damaged(&said))?;
         let mut names = said.lines().map(str::to_owned).filter(|name| is_object_name(name));
         match (names.next(), names.next()) {
             (Some(tree), Some(head)) => Ok(Snapshot { tree, head }),
@@ -151,7 +196,7 @@ impl Worktree<'_> {
 pub(crate) struct Absent {
     /// Files that are LFS pointers.
     pub lfs: u32,
-    /// Directories of submodules, which are empty.
+    /// Submodules, whose directories are empty.
     pub submodules: u32,
 }
 
@@ -162,21 +207,6 @@ impl Absent {
             line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
         };
         Self { lfs: count("lfs"), submodules: count("submodules") }
-    }
-
-    /// One sentence for each, for the log and for the agent.
-    pub(crate) fn notices(self) -> Vec<String> {
-        let mut notices = Vec::new();
-        if self.lfs > 0 {
-            let n = self.lfs;
-            notices
-                .push(format!("LFS files are not fetched: {n} files hold pointers instead of their content"));
-        }
-        if self.submodules > 0 {
-            let n = self.submodules;
-            notices.push(format!("submodules are not fetched: the directories of {n} are empty"));
-        }
-        notices
     }
 }
 

@@ -6,6 +6,7 @@ mod state;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -39,12 +40,22 @@ pub struct TestGitHub {
 
 struct Shared {
     remote: GitRemote,
+    others: Mutex<Vec<Other>>,
     api: Api,
     faults: Faults,
     /// Every request to the API.
     asked: Mutex<Vec<Asked>>,
     app: Mutex<Option<App>>,
     tokens: Mutex<Tokens>,
+}
+
+/// A repository besides, for git alone.
+struct Other {
+    /// `owner/name`.
+    name: String,
+    path: PathBuf,
+    /// Whether whoever has no token may read it.
+    public: bool,
 }
 
 /// Who is let in.
@@ -77,7 +88,8 @@ impl TestGitHub {
         let tokens = Mutex::new(Tokens { valid: vec![TOKEN.to_owned()], read_only: false });
         let app = Mutex::default();
         let (faults, asked) = (Faults::default(), Mutex::default());
-        let shared = Arc::new(Shared { remote, api, faults, asked, app, tokens });
+        let others = Mutex::default();
+        let shared = Arc::new(Shared { remote, others, api, faults, asked, app, tokens });
         let serving = Arc::clone(&shared);
         let server = HttpServer::start(move |asked| {
             let shared = Arc::clone(&serving);
@@ -99,6 +111,12 @@ impl TestGitHub {
     /// The repository on disk.
     pub fn remote(&self) -> &GitRemote {
         &self.shared.remote
+    }
+
+    /// Serves what `remote` holds as `name`, an `owner/name`, to git; a public one also to whoever has no token.
+    pub fn serve_also(&self, name: &str, remote: &GitRemote, public: bool) {
+        let (name, path) = (name.to_owned(), remote.path());
+        lock(&self.shared.others).push(Other { name, path, public });
     }
 
     /// Has an app instead of the token.
@@ -194,6 +212,16 @@ impl Shared {
             let tokens = lock(&self.tokens);
             (tokens.valid.iter().any(|token| asked.header("authorization") == basic(token)), tokens.read_only)
         };
+        let other = {
+            let others = lock(&self.others);
+            others.iter().find_map(|other| {
+                let rest = asked.path.strip_prefix(&format!("/{}.git", other.name))?;
+                Some((other.path.clone(), other.public, rest.to_owned()))
+            })
+        };
+        if let Some((path, public, rest)) = other {
+            return if public || let_in { backend(&path, &rest, asked).await } else { denied(401, "GitHub") };
+        }
         if !let_in {
             return denied(401, "GitHub");
         }
@@ -202,10 +230,7 @@ impl Shared {
             return denied(403, "GitHub");
         }
         let Some(rest) = asked.path.strip_prefix("/octo/cat.git") else { return denied(404, "GitHub") };
-        let path = self.remote.path();
-        let (Some(root), Some(name)) = (path.parent(), path.file_name()) else { return Reply::Close };
-        let inner = format!("/{}{rest}", name.to_string_lossy());
-        git_http::answer(root, &inner, asked).await.unwrap_or(Reply::Close)
+        backend(&self.remote.path(), rest, asked).await
     }
 
     /// A token that the API mints lets git in too.
@@ -246,6 +271,13 @@ impl Shared {
         let (status, answer) = lock(state).answer(&asked.method, path, asked, &body, &branches, login);
         with_limits(Reply::json(status, &answer), asked)
     }
+}
+
+/// Git's answer about the repository at `path`.
+async fn backend(path: &Path, rest: &str, asked: &Asked) -> Reply {
+    let (Some(root), Some(name)) = (path.parent(), path.file_name()) else { return Reply::Close };
+    let inner = format!("/{}{rest}", name.to_string_lossy());
+    git_http::answer(root, &inner, asked).await.unwrap_or(Reply::Close)
 }
 
 /// A token as git sends it.

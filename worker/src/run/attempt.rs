@@ -81,14 +81,12 @@ impl Attempt<'_> {
         let _used = mirror.begin_use().await?;
         let Fetched { base, branches } = mirror.fetch(remote.base_branch.as_deref()).await?;
         let branch = branch_for(&self.input.spec, &branches, &base.branch);
-        let worktree = self.worktree(mirror.path());
-        let absent = self.check_out(&mirror, &worktree, &branch, &base).await?.notices();
+        let mut worktree = self.worktree(mirror.path());
+        let absent = self.check_out(&mirror, &worktree, &branch, &base).await?;
         self.reporter
             .engine(&format!("{branch} starts from {} at {}", base.branch, cut(&base.commit, 12)))
             .await;
-        for notice in &absent {
-            self.reporter.engine(notice).await;
-        }
+        let absent = self.complete(absent, &mut worktree, &mirror, access.as_ref(), &base).await?;
         let verifier = self.verifier(mirror.path());
         let plan = verifier.plan(self.git, &base).await?;
         self.tell_plan(plan.as_ref()).await;
@@ -249,7 +247,7 @@ impl Attempt<'_> {
 
     fn worktree<'w>(&'w self, mirror: &'w Path) -> Worktree<'w> {
         let (sandbox, workspace, nursery) = (self.sandbox, self.workspace, self.nursery);
-        Worktree { sandbox, workspace, mirror, nursery, config: &self.config.git }
+        Worktree { sandbox, workspace, mirror, nursery, config: &self.config.git, submodules: Vec::new() }
     }
 
     fn groundwork<'w>(

@@ -21,5 +21,6 @@ mod publishing;
 mod pull_requests;
 mod second_opinion;
 mod stage;
+mod submodules;
 mod testing;
 mod tidying;

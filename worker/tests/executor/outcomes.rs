@@ -192,31 +192,3 @@ async fn a_missing_agent_program_is_told_before_any_run() {
     assert_eq!(failure.class, FailureClass::Configuration);
     assert!(failure.message.contains("/no/such/agent"));
 }
-
-#[tokio::test]
-async fn lfs_pointers_and_submodules_that_are_not_there_are_told_to_people_and_to_the_agent() {
-    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n";
-    let files = [
-        ("art/.gitattributes", "*.png filter=lfs diff=lfs merge=lfs -text\n"),
-        ("art/one.png", pointer),
-        ("art/two words.png", pointer),
-        ("art/real.png", "a file that was committed as it is\n"),
-        ("other.png", pointer),
-        ("Makefile", "test:\n\ttest -e prompt\n"),
-    ];
-    let stage = Stage::with_files(&files).agent("cat > prompt");
-    let commit = "1".repeat(40);
-    stage.remote.add_submodule("main", "lib", "https://example.org/lib.git", &commit).unwrap();
-    let run = stage.run(stage.task("x")).await;
-    let notices = [
-        "LFS files are not fetched: 2 files hold pointers instead of their content",
-        "submodules are not fetched: the directories of 1 are empty",
-    ];
-    let prompt = stage.remote.read(run.branch(), "prompt").unwrap();
-    for notice in notices {
-        assert!(run.lines(LogStream::Engine).contains(&notice), "{run:#?}");
-        assert!(prompt.contains(&format!("- Here, {notice}. Leave them as they are.")), "{prompt}");
-    }
-    let gitlink = stage.remote.git(&["rev-parse", &format!("{}:lib", run.branch())]).unwrap();
-    assert_eq!(gitlink, commit, "it is published as it was");
-}
