@@ -59,6 +59,20 @@ impl Disk {
         Some(Shortage { free, min: self.free_bytes_min, root: self.root.clone() })
     }
 
+    /// For Prometheus: what is free, and whether that is too little. Nothing where the disk does not tell.
+    pub(crate) fn metrics(&self) -> String {
+        let Ok(free) = self.free() else { return String::new() };
+        let nearly_full = u8::from(free < self.free_bytes_min);
+        format!(
+            "# HELP workspace_disk_free_bytes What is free where workspaces lie.\n\
+             # TYPE workspace_disk_free_bytes gauge\n\
+             workspace_disk_free_bytes {free}\n\
+             # HELP workspace_disk_nearly_full Whether no task begins, because workspace.free_bytes_min are not free.\n\
+             # TYPE workspace_disk_nearly_full gauge\n\
+             workspace_disk_nearly_full {nearly_full}\n"
+        )
+    }
+
     /// Asks the janitor to make room before its next round is due.
     pub(crate) fn want_room(&self) {
         self.wanted.notify_one();
@@ -105,6 +119,17 @@ mod tests {
     fn sizes_are_told_in_units_that_people_read() {
         let told = [0, 1_023, 1_536, 5 << 30, u64::MAX].map(|bytes| Size(bytes).to_string());
         assert_eq!(told, ["0 B", "1023 B", "1.5 KiB", "5.0 GiB", "16777216.0 TiB"]);
+    }
+
+    #[test]
+    fn prometheus_is_told_what_is_free_and_whether_it_is_too_little() {
+        let dir = tempfile::tempdir().unwrap();
+        for (min, nearly_full) in [(0, 0), (u64::MAX, 1)] {
+            let told = Disk::of(dir.path(), min).metrics();
+            assert!(told.contains("\nworkspace_disk_free_bytes "), "{told}");
+            assert!(told.ends_with(&format!("\nworkspace_disk_nearly_full {nearly_full}\n")), "{told}");
+        }
+        assert_eq!(Disk::of(&dir.path().join("gone"), 0).metrics(), "");
     }
 
     #[test]

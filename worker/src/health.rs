@@ -105,7 +105,7 @@ impl HealthPage {
 
     fn metrics(&self) -> Response<String> {
         let rate = self.github.as_ref().and_then(|github| github.rate());
-        let mut response = Response::new(Rate::metrics(rate));
+        let mut response = Response::new(Rate::metrics(rate) + &self.disk.metrics());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
         response
     }
@@ -148,7 +148,7 @@ mod tests {
             silence_max: Duration::ZERO,
             draining: CancellationToken::new(),
         };
-        assert_eq!(page.metrics().body(), "");
+        assert!(!page.metrics().body().contains("github_"), "{}", page.metrics().body());
         github.own(&mut Patience::new(Duration::from_secs(20))).await.unwrap();
         let told = page.metrics();
         assert_eq!(told.headers()[CONTENT_TYPE], METRICS_TYPE);

@@ -34,7 +34,8 @@ restore_submodules() {
 }
 "#;
 
-/// Arguments: object format option, branch, mirror, base branch, base commit. Prints how many files are LFS pointers
+/// Arguments: object format option, branch, mirror, base branch, base commit. Files are written by as many processes as
+/// there are cores. Prints how many files are LFS pointers
 /// and how many submodules there are.
 const CHECK_OUT: &str = r#"
 git init --quiet --template= "$1" --initial-branch="$2" .
@@ -42,7 +43,7 @@ printf '%s\n' "$3/objects" > .git/objects/info/alternates
 mkdir -p .git/info
 printf '%s\n' __pycache__/ '*.pyc' .pytest_cache/ node_modules/ > .git/info/exclude
 git update-ref "refs/remotes/origin/$4" "$5"
-git reset --quiet --hard "$5"
+git -c checkout.workers=0 reset --quiet --hard "$5"
 if [ -f Cargo.toml ]; then echo /target/ >> .git/info/exclude; fi
 if git grep --quiet --cached -e filter=lfs -- .gitattributes '*/.gitattributes'; then
     pointer='^version https://git-lfs.github.com/spec/'

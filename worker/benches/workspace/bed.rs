@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use worker::{
     executor::Executor,
-    run::{Phase, REPORTS_MAX, Report, RunControl, RunInput, StopReason},
+    run::{Allowance, Charge, Phase, REPORTS_MAX, Report, RunControl, RunInput, StopReason},
 };
 
 use crate::repository;
@@ -99,11 +99,13 @@ impl Bed {
         settle()?;
         let repository = RepositoryName::Path(self.remote().display().to_string());
         let spec = TaskSpec::new(TaskId::generate(), repository, "measure");
-        let input = RunInput { spec, run: 1, attempts: 0, fence: Fence(1), node: "bench".to_owned() };
+        let node = "bench".to_owned();
+        let input = RunInput { spec, run: 1, attempts: 0, fence: Fence(1), node, choices: Vec::new() };
         let (stop, stopped) = watch::channel(None);
         let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
         let still_held = Arc::new(|| Box::pin(async { true }) as _);
-        let control = RunControl { stop: stopped, reports: sender, still_held };
+        let charge: Charge = Arc::new(|_| Box::pin(async { Some(Allowance::default()) }));
+        let control = RunControl { stop: stopped, reports: sender, still_held, charge };
         let executor = Arc::clone(&self.executor);
         let began = Instant::now();
         let run = tokio::spawn(async move { executor.run(input, control).await });
