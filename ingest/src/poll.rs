@@ -5,10 +5,11 @@
 //! twice makes nothing twice.
 
 mod change;
+mod discovery;
 mod look;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -25,7 +26,7 @@ use tracing::{info, warn};
 
 use crate::{
     gate::{Gate, NotNow},
-    poll::look::Look,
+    poll::{discovery::Discovery, look::Look},
 };
 
 /// How long a turn lasts that its poller does not go on with: half an interval, within these bounds.
@@ -89,15 +90,25 @@ impl Poller {
 
     /// Polls until `shutdown`. Neither Redis nor GitHub need be there.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut places: Vec<(RepositoryName, Memory)> =
-            self.config.polled().into_iter().map(|name| (name, Memory::default())).collect();
-        info!(repositories = places.len(), interval_ms = self.config.poll.interval_ms, "polling GitHub");
+        let named = self.config.polled();
+        let mut discovery = Discovery::of(&self.config);
+        let mut memories: HashMap<RepositoryName, Memory> = HashMap::new();
+        info!(
+            repositories = named.len(),
+            owners = self.config.polled_owners().join(","),
+            interval_ms = self.config.poll.interval_ms,
+            "polling GitHub"
+        );
         // A look that is dropped in the middle is repeated by whoever has the next turn.
         shutdown
             .run_until_cancelled(async {
                 loop {
                     let mut pause = self.interval();
-                    for (name, memory) in &mut places {
+                    discovery.refresh(&self).await;
+                    let places = together(&named, &discovery);
+                    memories.retain(|name, _| places.contains(&name));
+                    for name in places {
+                        let memory = memories.entry(name.clone()).or_default();
                         pause = pause.min(Box::pin(self.visit(name, memory)).await);
                     }
                     sleep(pause.max(self.until_the_limit_is_anew()) + self.jitter()).await;
@@ -200,4 +211,11 @@ impl Poller {
         }
         wait
     }
+}
+
+/// Each repository once. GitHub's names do not differ by case.
+fn together<'a>(named: &'a [RepositoryName], discovery: &'a Discovery) -> Vec<&'a RepositoryName> {
+    let mut known = HashSet::new();
+    let all = named.iter().chain(discovery.repositories());
+    all.filter(|name| known.insert(name.to_string().to_ascii_lowercase())).collect()
 }

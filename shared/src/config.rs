@@ -7,6 +7,7 @@ mod check;
 mod dotenv;
 mod error;
 mod load;
+mod polled;
 mod rules;
 mod schema;
 mod server_address;
@@ -211,7 +212,7 @@ pub struct GithubConfig {
 #[serde(deny_unknown_fields)]
 pub struct PollConfig {
     pub enabled: bool,
-    /// Empty: the `[[repository]]` entries that are exact names. See [`Config::polled`].
+    /// Names and patterns of one owner. Empty: the `[[repository]]` entries that are. See [`Config::polled`].
     pub repositories: Vec<String>,
     /// Between two looks at a repository, by whichever ingester.
     pub interval_ms: u64,
@@ -219,6 +220,8 @@ pub struct PollConfig {
     pub jitter_ms: u64,
     /// Pages of 100 changes that one look handles.
     pub pages_max: u32,
+    /// Between two lists of an owner's repositories, which patterns stand for.
+    pub listing_interval_ms: u64,
 }
 
 /// `[publish]`: what is made of a pull request besides its text.
@@ -392,18 +395,6 @@ impl Config {
         }
         let entry = self.repository.iter().find(|entry| repository.matches(&entry.pattern));
         entry.map(Some).ok_or_else(|| NotAllowed { repository: repository.clone() })
-    }
-}
-
-impl Config {
-    /// The repositories that are polled, if any are. What cannot be a name on a forge is left out.
-    pub fn polled(&self) -> Vec<RepositoryName> {
-        let listed = &self.poll.repositories;
-        let entries = self.repository.iter().map(|entry| &entry.pattern);
-        let names: Vec<&String> = if listed.is_empty() { entries.collect() } else { listed.iter().collect() };
-        let exact = |name: &&&String| !name.contains(['*', '?', '[']);
-        let names = names.iter().filter(exact).filter_map(|name| name.parse::<RepositoryName>().ok());
-        names.filter(|name| name.forge().is_some()).collect()
     }
 }
 

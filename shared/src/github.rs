@@ -13,6 +13,7 @@ mod comments;
 mod error;
 mod issue;
 mod issue_events;
+mod listing;
 mod pace;
 mod patience;
 mod permission;
@@ -38,6 +39,7 @@ pub use self::{
     error::ApiError,
     issue::{IssueSnapshot, read_issue},
     issue_events::{EventLabel, IssueEventEntry},
+    listing::{LISTED_MAX, Listed},
     patience::Patience,
     permission::Permission,
     rate::{METRICS_TYPE, Rate},

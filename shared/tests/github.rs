@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use shared::{
     FailureClass,
     config::{Config, GithubConfig},
-    github::{Changes, GitHub, MARKER, Patience, Permission, Repository, StatusComment},
+    github::{
+        Changes, GitHub, LISTED_MAX, MARKER, PAGE_ENTRIES, Patience, Permission, Repository, StatusComment,
+    },
 };
 use testkit::{
     GitRemote, TestGitHub,
@@ -256,4 +258,31 @@ async fn writes_wait_for_each_other_and_reads_do_not() {
         stage.say(text).await.unwrap();
     }
     assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_owners_repositories_come_from_the_list_that_has_them_all_and_within_a_bound() {
+    let s = Stage::new().await;
+    for (owner, list) in [("octo", "/orgs/octo/repos"), (LOGIN, "/user/repos"), ("ann", "/users/ann/repos")] {
+        let listed = s.github.repositories_of(owner, &mut patience()).await.unwrap();
+        // One of them is archived.
+        assert_eq!((listed.names.len(), listed.complete), (LISTED_MAX - 1, false), "{owner}");
+        assert_eq!(listed.names[0].to_string(), "octo/r0");
+        let asked = s.server.asked();
+        let asked = asked.iter().filter(|asked| asked.path == format!("/api/v3{list}")).count();
+        assert_eq!(asked, LISTED_MAX / PAGE_ENTRIES, "{list}");
+    }
+}
+
+#[tokio::test]
+async fn an_apps_repositories_are_listed_by_a_token_that_may_do_nothing_else() {
+    let s = Stage::with_app().await;
+    for _ in 0..2 {
+        let listed = s.github.repositories_of("octo", &mut patience()).await.unwrap();
+        assert_eq!((listed.names, listed.complete), (vec!["octo/cat".parse().unwrap()], true));
+    }
+    let minted = s.server.with_app(|app| app.asked.clone());
+    assert_eq!(minted, [json!({"permissions": {"metadata": "read"}})]);
+    let nobody = s.github.repositories_of("nobody", &mut patience()).await.unwrap_err();
+    assert_eq!(nobody.status(), Some(404));
 }

@@ -295,3 +295,41 @@ async fn an_event_that_cannot_be_decided_holds_up_the_others_for_a_while_and_not
     assert!(stage.find(1).await.is_none() && stage.github.asked("/permission") > 5);
     stage.ingester.stop().await;
 }
+
+#[tokio::test]
+async fn the_repositories_that_a_pattern_stands_for_are_listed_and_polled() {
+    let github = GitHub::start().await;
+    let of_acme = |name: &str| json!({"full_name": format!("acme/{name}"), "has_issues": true});
+    let mut archived = of_acme("old");
+    archived["archived"] = json!(true);
+    github.state().repositories = vec![archived, of_acme("other")];
+    let ingester = Ingester::start_with(|config| {
+        github.configure(config);
+        config.poll.repositories = vec!["acme/s*".to_owned(), "acme/o*".to_owned()];
+        config.poll.listing_interval_ms = 200;
+        config.repository = ["acme/shop", "acme/old"].map(allowed).to_vec();
+    })
+    .await;
+    let stage = Stage { github, ingester };
+    until("the owner is listed again and again", async || stage.github.asked("/orgs/acme/repos") > 2).await;
+    assert_eq!(stage.github.asked("/repos/acme/other/") + stage.github.asked("/repos/acme/old/"), 0);
+    assert_eq!(stage.github.asked("/repos/acme/shop/"), 0, "nobody has listed it");
+
+    stage.github.state().repositories.push(of_acme("shop"));
+    stage.looked().await;
+    stage.github.open(1, &at(0));
+    stage.task(1).await;
+
+    stage.github.state().repositories.pop();
+    until("it is polled no longer", async || {
+        let before = stage.github.asked("/repos/acme/shop/");
+        sleep(Duration::from_millis(500)).await;
+        stage.github.asked("/repos/acme/shop/") == before
+    })
+    .await;
+    stage.ingester.stop().await;
+}
+
+fn allowed(name: &str) -> shared::config::RepositoryConfig {
+    toml::from_str(&format!("match = '{name}'")).unwrap()
+}

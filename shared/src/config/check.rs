@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use super::{
     AgentConfig, Config, ConfigError, Driver, Setting, WorkspaceConfig,
     load::BUILT_IN,
+    polled::listed_owner,
     schema::{bad, closest},
 };
 use crate::{RepositoryName, Specialty, telemetry};
@@ -168,22 +169,25 @@ fn poll(config: &Config) -> Result<(), Problem> {
     within("poll.interval_ms", poll.interval_ms, 100, DAY_MS)?;
     within("poll.jitter_ms", poll.jitter_ms, 0, DAY_MS)?;
     within("poll.pages_max", poll.pages_max.into(), 1, 1_000)?;
-    let odd = poll.repositories.iter().find(|name| {
-        name.contains(['*', '?', '['])
-            || name.parse::<RepositoryName>().is_ok_and(|name| name.forge().is_none())
-            || name.parse::<RepositoryName>().is_err()
-    });
+    within("poll.listing_interval_ms", poll.listing_interval_ms, 1_000, DAY_MS)?;
+    let named = |name: &str| {
+        let exact = !name.contains(['*', '?', '[']);
+        exact && name.parse::<RepositoryName>().is_ok_and(|name| name.forge().is_some())
+    };
+    let odd = poll.repositories.iter().find(|name| !named(name) && listed_owner(name).is_none());
     if let Some(odd) = odd {
-        return problem("poll.repositories", format!("must hold exact names owner/name, not \"{odd}\""));
+        let text =
+            format!("must hold names owner/name and patterns of one owner such as owner/*, not \"{odd}\"");
+        return problem("poll.repositories", text);
     }
     if !poll.enabled {
         return Ok(());
     }
     require(
-        !config.polled().is_empty(),
+        !config.polled().is_empty() || !config.polled_owners().is_empty(),
         "poll.enabled",
-        "needs to know what to poll: set poll.repositories, or add a [[repository]] entry whose match is an exact \
-         owner/name",
+        "needs to know what to poll: set poll.repositories, or add a [[repository]] entry whose match is owner/name or \
+         a pattern of one owner such as owner/*",
     )?;
     let github = &config.github;
     require(

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use http::Method;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     api::{Api, Ask},
@@ -47,6 +47,8 @@ pub(super) enum Scope<'a> {
     /// We ourselves.
     Ourselves,
     Repository(&'a RepositoryName),
+    /// What an owner has, to be listed and nothing else.
+    Owner(&'a str),
 }
 
 /// What tokens are for.
@@ -59,7 +61,7 @@ pub(super) enum Purpose {
 /// Told of each token that is minted and when it ends, before it is used.
 pub type Minting = Box<dyn Fn(&SecretString, SystemTime) + Send + Sync>;
 
-/// An app and its installations' tokens, each good for one repository.
+/// An app and its installations' tokens, each good for one repository, or to list an owner's.
 pub(super) struct App {
     key: AppKey,
     purpose: Purpose,
@@ -111,9 +113,13 @@ impl Credentials {
         match (self, scope) {
             (Self::Token(token), _) => Ok(token.clone()),
             (Self::App(app), Scope::Ourselves) => Ok(app.key.sign(SystemTime::now())),
-            (Self::App(app), Scope::Repository(repository)) => match app.cached(repository) {
+            (Self::App(app), Scope::Repository(repository)) => match app.cached(&key_of(repository)) {
                 Some(token) => Ok(token),
                 None => app.mint(api, repository).await,
+            },
+            (Self::App(app), Scope::Owner(owner)) => match app.cached(&key_of_owner(owner)) {
+                Some(token) => Ok(token),
+                None => app.mint_to_list(api, owner).await,
             },
         }
     }
@@ -133,7 +139,8 @@ impl Credentials {
     /// Forgets a token that was refused. Whether another one can be had.
     pub(super) fn refused(&self, scope: Scope<'_>) -> bool {
         match (self, scope) {
-            (Self::App(app), Scope::Repository(repository)) => app.forget(repository),
+            (Self::App(app), Scope::Repository(repository)) => app.forget(&key_of(repository)),
+            (Self::App(app), Scope::Owner(owner)) => app.forget(&key_of_owner(owner)),
             _ => false,
         }
     }
@@ -144,13 +151,13 @@ impl App {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cached(&self, repository: &RepositoryName) -> Option<SecretString> {
-        let minted = self.tokens().get(&key_of(repository)).cloned()?;
+    fn cached(&self, key: &str) -> Option<SecretString> {
+        let minted = self.tokens().get(key).cloned()?;
         (minted.until > SystemTime::now() + LIFE_MIN).then_some(minted.token)
     }
 
-    fn forget(&self, repository: &RepositoryName) -> bool {
-        self.tokens().remove(&key_of(repository)).is_some()
+    fn forget(&self, key: &str) -> bool {
+        self.tokens().remove(key).is_some()
     }
 
     /// A new token for this repository and what we do there, nothing else.
@@ -161,19 +168,44 @@ impl App {
         let jwt = self.key.sign(SystemTime::now());
         let path = format!("/repos/{owner}/{name}/installation");
         let installation: Installation = api.ask(Ask::get(&path), &jwt).await?.decode()?;
-        if installation.suspended_at.is_some() {
-            return Err(ApiError::Unusable(format!("the app's installation at {owner} is suspended")));
-        }
+        installation.check(owner)?;
         let permissions = self.permissions(&installation.permissions)?;
         let body = json!({ "repositories": [name], "permissions": permissions });
+        self.exchange(api, &installation, &body, &jwt, key_of(repository)).await
+    }
+
+    /// A new token that may look at what the installation at `owner` has, and touch nothing.
+    async fn mint_to_list(&self, api: &Api, owner: &str) -> Result<SecretString, ApiError> {
+        let jwt = self.key.sign(SystemTime::now());
+        let path = format!("/users/{owner}/installation");
+        let found = match api.ask(Ask::get(&path), &jwt).await {
+            Err(error) if error.status() == Some(404) => {
+                api.ask(Ask::get(&format!("/orgs/{owner}/installation")), &jwt).await?
+            }
+            found => found?,
+        };
+        let installation: Installation = found.decode()?;
+        installation.check(owner)?;
+        let body = json!({ "permissions": { "metadata": "read" } });
+        self.exchange(api, &installation, &body, &jwt, key_of_owner(owner)).await
+    }
+
+    async fn exchange(
+        &self,
+        api: &Api,
+        installation: &Installation,
+        body: &Value,
+        jwt: &SecretString,
+        key: String,
+    ) -> Result<SecretString, ApiError> {
         let path = format!("/app/installations/{}/access_tokens", installation.id);
-        let ask = Ask { method: &Method::POST, body: Some(&body), ..Ask::get(&path) };
-        let minted: Token = api.ask(ask, &jwt).await?.decode()?;
+        let ask = Ask { method: &Method::POST, body: Some(body), ..Ask::get(&path) };
+        let minted: Token = api.ask(ask, jwt).await?.decode()?;
         let (token, until) = (minted.token.clone(), minted.expires_at.into());
         if let Some(minting) = &self.minting {
             minting(&token, until);
         }
-        self.tokens().insert(key_of(repository), Minted { token, until });
+        self.tokens().insert(key, Minted { token, until });
         Ok(minted.token)
     }
 
@@ -193,6 +225,20 @@ impl App {
         let wanted = TO_WORK.iter().chain(&WHERE_GIVEN).chain(set_up);
         Ok(wanted.filter(has).copied().collect())
     }
+}
+
+impl Installation {
+    fn check(&self, owner: &str) -> Result<(), ApiError> {
+        if self.suspended_at.is_some() {
+            return Err(ApiError::Unusable(format!("the app's installation at {owner} is suspended")));
+        }
+        Ok(())
+    }
+}
+
+/// No repository is called so.
+fn key_of_owner(owner: &str) -> String {
+    format!("{}/*", owner.to_ascii_lowercase())
 }
 
 /// GitHub's names do not differ by case.

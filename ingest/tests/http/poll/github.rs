@@ -30,6 +30,8 @@ pub struct State {
     /// The token may not ask for permissions.
     pub denies: bool,
     pub asked: Vec<String>,
+    /// What the organisation `acme` has.
+    pub repositories: Vec<Value>,
     /// Answers that had nothing new.
     pub unchanged: usize,
 }
@@ -50,6 +52,7 @@ impl GitHub {
             stalls: false,
             denies: false,
             asked: Vec::new(),
+            repositories: Vec::new(),
             unchanged: 0,
         }));
         let serving = Arc::clone(&state);
@@ -153,6 +156,13 @@ impl State {
         if asked.path == "/api/graphql" {
             let issue = json!({"lastEditedAt": self.last_edit});
             return Reply::json(200, &json!({"data": {"repository": {"issue": issue}}}));
+        }
+        match asked.path.as_str() {
+            "/api/v3/users/acme" => {
+                return self.with_headers(&json!({"login": "acme", "type": "Organization"}), asked);
+            }
+            "/api/v3/orgs/acme/repos" => return self.with_headers(&json!(self.repositories), asked),
+            _ => {}
         }
         let path = asked.path.strip_prefix("/api/v3/repos/acme/shop/").unwrap_or_default();
         let parts: Vec<&str> = path.split('/').collect();

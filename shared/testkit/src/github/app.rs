@@ -86,7 +86,7 @@ impl App {
         let mint = format!("/app/installations/{INSTALLATION_ID}/access_tokens");
         match (method, path) {
             ("GET", "/app") => (200, json!({"id": APP_ID, "slug": "cluster-app"})),
-            ("GET", "/repos/octo/cat/installation") => {
+            ("GET", "/repos/octo/cat/installation" | "/orgs/octo/installation") => {
                 (200, json!({"id": INSTALLATION_ID, "permissions": self.permissions, "suspended_at": null}))
             }
             ("POST", path) if path == mint => {

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::LOGIN;
 use crate::http_server::Asked;
+
+/// Repositories of each owner that is listed: more than one ought to ask for.
+const LISTED: usize = 1_050;
 
 /// The time of whatever happens there.
 const NOW: &str = "2030-01-01T00:00:00Z";
@@ -102,6 +106,18 @@ impl State {
         let not_found = (404, json!({"message": "Not Found"}));
         if (method, path) == ("GET", "/user") {
             return (200, json!({"login": login, "type": "User"}));
+        }
+        if (method, path) == ("GET", "/installation/repositories") {
+            return (200, json!({"total_count": 1, "repositories": [self.repository()]}));
+        }
+        let users = [("octo", "Organization"), (LOGIN, "User"), ("ann", "User")];
+        if let Some((login, kind)) = users.iter().find(|(login, _)| path == format!("/users/{login}")) {
+            return (200, json!({"login": login, "type": kind}));
+        }
+        if matches!(path, "/orgs/octo/repos" | "/user/repos" | "/users/ann/repos") {
+            let numbered = |number| json!({"full_name": format!("octo/r{number}"), "archived": number == 1});
+            let all: Vec<Value> = (0..LISTED).map(numbered).collect();
+            return (200, page(&all, asked, Value::clone));
         }
         if (method, path) == ("GET", "/repositories/1") {
             return (200, self.repository());
