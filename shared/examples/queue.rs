@@ -42,6 +42,7 @@ async fn main() -> Answer<()> {
     let holder = Holder { node: "example-pc".to_owned(), incarnation: "process-1".to_owned() };
     for round in 1.. {
         // The nonce names this call: what it took is found again should its answer be lost.
+        // A task that is to run alone is the last of its claim; as tasks are run one after the other here, it does.
         let tasks = match queue.claim(&holder, &backend, 2, &format!("claim-{round}")).await? {
             Claim::Tasks { tasks, .. } => tasks,
             Claim::Paused => return Err("backend is paused".into()),
@@ -73,6 +74,10 @@ async fn run(queue: &Queue, task: Claimed) -> Answer<()> {
             return Ok(());
         }
     };
+    // Two workers were lost with it. Nothing else runs here, so it may begin; a third loss would now be laid to it.
+    if task.alone && !queue.set_phase(&task.lease, "preparing").await? {
+        return Ok(());
+    }
     let mut beat = tokio::time::interval(Duration::from_millis(queue.settings().beat_ms));
     let work = work(spec);
     tokio::pin!(work);

@@ -133,6 +133,11 @@ impl QueueConfig {
         Backoff::new(Duration::from_millis(self.retry_base_ms), Duration::from_millis(self.retry_cap_ms))
     }
 
+    /// After so many lost workers a task is one loss away from poison: it then runs alone.
+    pub fn suspect_lost(&self) -> u32 {
+        self.lost_workers_max.saturating_sub(1).max(1)
+    }
+
     /// How long the locator of a settled task lives: an hour longer than its record, so that it never ends first.
     pub fn locator_life_ms(&self) -> u64 {
         (self.finished_age_hours + 1) * 3_600_000

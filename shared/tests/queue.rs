@@ -43,6 +43,8 @@ mod scale;
 mod setting;
 #[path = "queue/spending.rs"]
 mod spending;
+#[path = "queue/suspects.rs"]
+mod suspects;
 #[path = "queue/tls.rs"]
 mod tls;
 #[path = "queue/unanswered.rs"]

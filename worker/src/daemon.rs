@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Accounts,
+    berths::Berths,
     executor::Executor,
     health::HealthPage,
     heartbeat::{Heartbeat, HeartbeatEnd},
@@ -125,7 +126,7 @@ pub async fn run(
         context: Arc::clone(&context),
         holder: station.identity.holder.clone(),
         specialties,
-        slots: slots as usize,
+        berths: Berths::new(slots),
         drain: station.draining.clone(),
         unsure: HashMap::new(),
         taken_up: HashSet::new(),

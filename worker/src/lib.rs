@@ -10,6 +10,7 @@ pub mod supervise;
 
 mod account;
 mod agent;
+mod berths;
 mod boot_clock;
 mod bounded_read;
 mod branch;

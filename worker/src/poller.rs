@@ -2,7 +2,7 @@
 //!
 //! A slot is taken first, then a task: nothing is claimed that cannot start. Nothing is claimed either while
 //! the last acknowledged beat is older than a lease, nor while the agent account is suspended or the disk is nearly
-//! full.
+//! full, nor beside a task that is to run alone.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,13 +19,13 @@ use shared::{
     retry::Backoff,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinHandle, JoinSet},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    berths::{Berth, Berths},
     slot::{Slot, SlotContext},
     specialties::Specialties,
 };
@@ -52,7 +52,7 @@ pub struct Poller {
     pub context: Arc<SlotContext>,
     pub holder: Holder,
     pub specialties: Arc<Specialties>,
-    pub slots: usize,
+    pub berths: Berths,
     /// Cancelled when nothing new is to be claimed.
     pub drain: CancellationToken,
     /// Specialties with a claim whose answer was lost, and until when it may still come to be executed: what a
@@ -75,7 +75,6 @@ enum Round {
 impl Poller {
     /// Claims and runs until told to drain; returns what still runs.
     pub async fn run(mut self) -> JoinSet<()> {
-        let free = Arc::new(Semaphore::new(self.slots));
         let mut runs = JoinSet::new();
         let mut rotation = 0;
         let mut woken: Option<Specialty> = None;
@@ -83,7 +82,7 @@ impl Poller {
         let mut waiter = Some(self.waiter());
         let mut polled_at: Option<Instant> = None;
         while !self.drain.is_cancelled() {
-            let Some(permit) = self.next_free(&free, &mut runs).await else { break };
+            let Some(berth) = self.next_free(&mut runs).await else { break };
             if !self.in_contact().await {
                 break;
             }
@@ -116,7 +115,7 @@ impl Poller {
                 polled_at = Some(Instant::now());
                 rotation += 1;
                 let claimed_from = self.claimed_from();
-                let round = self.round(permit, &free, rotation, woken.take(), &mut runs).await;
+                let round = self.round(berth, rotation, woken.take(), &mut runs).await;
                 if self.claimed_from() != claimed_from {
                     // A marker of what rests would wake this worker again and again.
                     waiter = None;
@@ -167,10 +166,10 @@ impl Poller {
     }
 
     /// A free slot; observes runs that ended meanwhile. `None` when the worker is to drain.
-    async fn next_free(&self, free: &Arc<Semaphore>, runs: &mut JoinSet<()>) -> Option<OwnedSemaphorePermit> {
+    async fn next_free(&self, runs: &mut JoinSet<()>) -> Option<Berth> {
         loop {
             tokio::select! {
-                permit = Arc::clone(free).acquire_owned() => return permit.ok(),
+                berth = self.berths.one() => return berth,
                 Some(ended) = runs.join_next() => observe(ended),
                 () = self.drain.cancelled() => return None,
             }
@@ -205,8 +204,7 @@ impl Poller {
     /// Claims for every free slot, one specialty after the other, beginning with the one that woke us.
     async fn round(
         &mut self,
-        permit: OwnedSemaphorePermit,
-        free: &Arc<Semaphore>,
+        berth: Berth,
         rotation: usize,
         woken: Option<Specialty>,
         runs: &mut JoinSet<()>,
@@ -220,9 +218,9 @@ impl Poller {
         if let (true, Some(left)) = (order.is_empty(), self.resting.values().min()) {
             return Ok(Round::Suspended(left.saturating_duration_since(Instant::now())));
         }
-        let mut permits = vec![permit];
-        while let Ok(more) = Arc::clone(free).try_acquire_owned() {
-            permits.push(more);
+        let mut free = vec![berth];
+        while let Some(more) = self.berths.one_more() {
+            free.push(more);
         }
         let turns = rotation % order.len().max(1);
         order.rotate_left(turns);
@@ -231,19 +229,18 @@ impl Poller {
         }
         let mut started = false;
         for specialty in order {
-            while !permits.is_empty() && !self.drain.is_cancelled() {
-                let (tasks, again) = self.claim(&specialty, permits.len()).await?;
+            while !free.is_empty() && !self.drain.is_cancelled() {
+                let (tasks, again) = self.claim(&specialty, free.len()).await?;
                 if !tasks.is_empty() {
                     CrashPoint::Claimed.reached();
                 }
+                let alone = tasks.iter().any(|claimed| claimed.alone);
                 for claimed in tasks {
                     started = true;
-                    let permit = permits.pop();
-                    let slot = Slot::enter(Arc::clone(&self.context), claimed);
-                    runs.spawn(async move {
-                        slot.run().await;
-                        drop(permit);
-                    });
+                    self.start(claimed, free.pop(), runs);
+                }
+                if alone {
+                    return Ok(Round::Started);
                 }
                 if !again {
                     break;
@@ -251,6 +248,21 @@ impl Poller {
             }
         }
         Ok(if started { Round::Started } else { Round::Nothing })
+    }
+
+    fn start(&self, claimed: Claimed, berth: Option<Berth>, runs: &mut JoinSet<()>) {
+        let alone = claimed.alone;
+        let slot = Slot::enter(Arc::clone(&self.context), claimed);
+        if alone {
+            drop(berth);
+            let (all, drain) = (self.berths.all(), self.drain.clone());
+            runs.spawn(async move { drop(slot.run_alone(all, drain).await) });
+        } else {
+            runs.spawn(async move {
+                slot.run().await;
+                drop(berth);
+            });
+        }
     }
 
     /// One claim. What a former one took whose answer was lost is taken up first.

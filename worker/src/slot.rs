@@ -12,13 +12,15 @@ use shared::{
     task_log::{LogLine, LogStream},
 };
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use self::asking::{charge, fence_check, served, still_ours};
 use crate::{
     account::Accounts,
+    berths::AllBerths,
     executor::Executor,
     ledger::Ledger,
-    run::{REPORTS_MAX, RunControl, RunEnd, RunInput, StopReason},
+    run::{Phase, REPORTS_MAX, RunControl, RunEnd, RunInput, StopReason},
     scribe::Scribe,
     stop::{Stop, StopLevel},
 };
@@ -72,6 +74,32 @@ impl Slot {
         Self { context, claimed, told }
     }
 
+    /// Runs a task that is to run alone, once it has all slots. Told to end before, the task is given back.
+    pub async fn run_alone(
+        self,
+        all: impl Future<Output = Option<AllBerths>>,
+        drain: CancellationToken,
+    ) -> TaskEnd {
+        let Claimed { lease, runs, attempts, .. } = &self.claimed;
+        tracing::info!(task = %lease.id, "so many workers were lost with this task that it runs alone");
+        let mut told = self.told.clone();
+        let stopped = async { told.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone()) };
+        let (all, reason) = tokio::select! {
+            all = all => (all, None),
+            reason = stopped => (None, reason),
+            () = drain.cancelled() => (None, None),
+        };
+        if all.is_none() {
+            let end = RunEnd::Stopped(reason.unwrap_or(StopReason::Shutdown));
+            return settle(&self.context, lease, *runs, *attempts, end).await;
+        }
+        // From here on its worker's death is laid to it.
+        match persist(&self.context, lease, || begin(&self.context.queue, lease)).await {
+            Some(true) => self.run().await,
+            Some(false) | None => TaskEnd::Abandoned,
+        }
+    }
+
     /// Runs the task to its end and settles it.
     pub async fn run(self) -> TaskEnd {
         run(&self.context, self.claimed.clone(), self.told.clone()).await
@@ -115,6 +143,13 @@ async fn run(context: &SlotContext, claimed: Claimed, told: watch::Receiver<Opti
         }
     };
     settle(context, &lease, claimed.runs, claimed.attempts, end).await
+}
+
+/// Notes that the task begins; whether the lease stands.
+async fn begin(queue: &Queue, lease: &Lease) -> Result<bool, QueueError> {
+    let phase = Phase::Preparing.to_string();
+    Ok(queue.set_phase(lease, &phase).await?
+        || still_ours(queue, lease).await? && queue.set_phase(lease, &phase).await?)
 }
 
 /// Whether the agent account rests. Asked before a claim too; but one may have begun before whoever met the limit

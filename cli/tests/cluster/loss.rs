@@ -190,3 +190,88 @@ async fn a_beat_that_redis_cannot_take_ends_the_worker_and_is_not_waited_out_lik
     assert_eq!(cluster.record(&id).await.status, Status::Pending, "its task is given back");
     cluster.no_agent_left().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_tasks_that_are_lost_together_only_the_one_that_kills_its_worker_becomes_poison() {
+    let cluster = Cluster::new(LONG);
+    let start = || cluster.start_with("pc-1", "w1", &[("CLAUDE_CLUSTER__WORKER__MAX_TASKS", "3")]);
+    let die = async |mut pc: crate::pc::Pc| {
+        pc.signal(Signal::SIGKILL);
+        pc.ended().await;
+        cluster.no_agent_left().await;
+    };
+    let (first, killer, last) =
+        (cluster.enqueue("first").await, cluster.enqueue("killer").await, cluster.enqueue("last").await);
+    for life in 1..=2 {
+        let pc = start();
+        for id in [&first, &killer, &last] {
+            cluster.claimed_times(id, life).await;
+            cluster.begun(&pc, id).await;
+        }
+        die(pc).await;
+    }
+    // Each alone from here on, oldest first.
+    let pc = start();
+    cluster.claimed_times(&first, 3).await;
+    let tree = cluster.begun(&pc, &first).await;
+    assert_eq!(cluster.record(&killer).await.status, Status::Pending);
+    let_go(&tree);
+    cluster.claimed_times(&killer, 3).await;
+    cluster.begun(&pc, &killer).await;
+    assert_eq!(cluster.record(&last).await.status, Status::Pending);
+    die(pc).await;
+    let pc = start();
+    cluster.claimed_times(&last, 3).await;
+    let_go(&cluster.begun(&pc, &last).await);
+    for innocent in [&first, &last] {
+        let record = cluster.settled(innocent).await;
+        assert!(matches!(record.status, Status::Completed { .. }), "{record:?}");
+    }
+    let record = cluster.settled(&killer).await;
+    assert!(
+        matches!(&record.status, Status::Failed { class: shared::FailureClass::LostWorker, .. }),
+        "{record:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_waits_until_its_worker_s_other_tasks_end_and_is_given_back_when_that_drains() {
+    let cluster = Cluster::new(LONG);
+    let two = [("CLAUDE_CLUSTER__WORKER__MAX_TASKS", "2")];
+    let suspect = cluster.enqueue("suspect").await;
+    for life in 1..=2 {
+        let mut pc = cluster.start("pc-1", "w1");
+        cluster.claimed_times(&suspect, life).await;
+        cluster.begun(&pc, &suspect).await;
+        pc.signal(Signal::SIGKILL);
+        pc.ended().await;
+    }
+    cluster.queue.pause(&"backend".parse().unwrap(), "ada", "", None).await.unwrap();
+    // Its former tasks are given back at its start, and it is busy before the suspect can be claimed.
+    let pc = cluster.start_with("pc-1", "w1", &two);
+    until("it is ready", || async { pc.log().contains("worker is ready").then_some(()) }).await;
+    let urgent = cluster.enqueue_as("urgent", shared::Priority::High).await;
+    let also = cluster.enqueue_as("also-urgent", shared::Priority::High).await;
+    cluster.queue.resume(&"backend".parse().unwrap(), "ada").await.unwrap();
+    let (one, other) = (cluster.begun(&pc, &urgent).await, cluster.begun(&pc, &also).await);
+    let fresh = cluster.enqueue("fresh").await;
+    let_go(&other);
+    let phase = async || match cluster.record(&suspect).await.status {
+        Status::Active { phase, .. } => Some(phase),
+        _ => None,
+    };
+    until("the suspect is claimed", || async { phase().await.filter(|phase| phase == "alone") }).await;
+    assert_eq!(cluster.record(&fresh).await.status, Status::Pending, "nothing else is claimed");
+    // A second worker takes what the first leaves.
+    let second = cluster.start("pc-2", "w2");
+    let_go(&cluster.begun(&second, &fresh).await);
+    assert_eq!(phase().await.as_deref(), Some("alone"), "one still runs beside it");
+    pc.signal(Signal::SIGTERM);
+    let tree = cluster.begun(&second, &suspect).await;
+    assert_eq!(cluster.record(&suspect).await.lost, 2);
+    let_go(&tree);
+    let_go(&one);
+    for id in [&suspect, &urgent, &also, &fresh] {
+        assert!(matches!(cluster.settled(id).await.status, Status::Completed { .. }));
+    }
+}

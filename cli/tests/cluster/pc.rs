@@ -12,7 +12,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use shared::{Status, TaskId, TaskRecord, TaskSpec, config::Config, queue::Queue};
+use shared::{Priority, Status, TaskId, TaskRecord, TaskSpec, config::Config, queue::Queue};
 use tempfile::TempDir;
 use testkit::{RedisServer, git::GitRemote};
 
@@ -138,9 +138,14 @@ impl Cluster {
     }
 
     pub async fn enqueue(&self, id: &str) -> TaskId {
+        self.enqueue_as(id, Priority::Medium).await
+    }
+
+    pub async fn enqueue_as(&self, id: &str, priority: Priority) -> TaskId {
         let repository = self.remote.path().display().to_string().parse().expect("a repository");
         let spec = TaskSpec {
             specialty: "backend".parse().expect("a specialty"),
+            priority,
             ..TaskSpec::new(id.parse().expect("an id"), repository, "make it better")
         };
         self.queue.enqueue(&spec).await.expect("enqueued");

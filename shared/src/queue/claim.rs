@@ -6,6 +6,7 @@ use super::{
     Lease, Queue, QueueError,
     inspect::{first_word, number, text},
     record,
+    script::ALONE_PHASE,
 };
 use crate::{Specialty, TaskId, TaskSpec, lifecycle::Fence};
 
@@ -26,6 +27,10 @@ pub struct Claimed {
     pub runs: u32,
     /// Transient failures so far.
     pub attempts: u32,
+    /// One more lost worker would end it as poison, and it may be innocent: it is to run alone. Whoever has it claims
+    /// nothing more, waits until all else that it runs has ended, and begins with a [`Queue::set_phase`] that is
+    /// answered. Until then its worker's death is not laid to it.
+    pub alone: bool,
 }
 
 /// The answer to a claim.
@@ -47,7 +52,8 @@ pub enum ClaimHeld {
 }
 
 impl Queue {
-    /// Takes up to `slots` tasks of `specialty`, highest priority and oldest first.
+    /// Takes up to `slots` tasks of `specialty`, highest priority and oldest first. One that is to run alone
+    /// ([`Claimed::alone`]) is the last of its claim.
     ///
     /// `nonce` names this call: when its answer is lost, [`Queue::holding`] shows what it took.
     pub async fn claim(
@@ -116,7 +122,7 @@ impl Queue {
         let Value::Array(parts) = item else {
             return Err(QueueError::unexpected("claim", "a task is not a list"));
         };
-        let [id, fence, runs, attempts, spec, ..] = parts.as_slice() else {
+        let [id, fence, runs, attempts, spec, rest @ ..] = parts.as_slice() else {
             return Err(QueueError::unexpected("claim", "a task has too few parts"));
         };
         let id: TaskId = text(id).parse().map_err(|error| QueueError::unexpected("claim", error))?;
@@ -131,6 +137,7 @@ impl Queue {
             fence: Fence(number(fence)),
             incarnation: holder.incarnation.clone(),
         };
-        Ok(Claimed { lease, spec, runs: number(runs) as u32, attempts: number(attempts) as u32 })
+        let alone = rest.first().is_some_and(|phase| text(phase) == ALONE_PHASE);
+        Ok(Claimed { lease, spec, runs: number(runs) as u32, attempts: number(attempts) as u32, alone })
     }
 }

@@ -12,7 +12,7 @@ pub const PARKED_CONSUMER: &str = "-";
 const NAMES: [(&str, &str); 18] = [
     // stream a priority, group `workers`: waiting and leased tasks
     ("TASKS", "tasks:"),
-    // zset, priority rank then age: returned tasks, next in line
+    // zset, rank then age: returned tasks, next in line; suspects have ranks of their own
     ("AGAIN", "again"),
     // hash a task: the plain fields
     ("RECORD", "task:"),

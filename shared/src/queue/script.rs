@@ -29,6 +29,9 @@ const SETTLE: &str = concat!(
 const DENY_OOM: &str = "#!lua\n";
 const ALLOW_OOM: &str = "#!lua flags=allow-oom\n";
 
+/// The phase of a suspect that has not begun: it waits until nothing else runs on its worker.
+pub const ALONE_PHASE: &str = "alone";
+
 /// Runs where nothing may be written, too.
 const NO_WRITES: &str = "#!lua flags=no-writes\n";
 
@@ -97,11 +100,13 @@ impl Scripts {
     pub fn new(settings: &QueueConfig, keys: &keys::Keys, reach: keys::Reach) -> Self {
         let keep_ms = settings.finished_age_hours * 3_600_000;
         let limits = format!(
-            "local PARKED, EVENTS_MAX, KEEP_COUNT, KEEP_MS, LOCATOR_MS = '{}', '{}', {}, {keep_ms}, '{}'\n",
+            "local PARKED, EVENTS_MAX, KEEP_COUNT, KEEP_MS, LOCATOR_MS = '{}', '{}', {}, {keep_ms}, '{}'\n\
+             local SUSPECT_LOST, ALONE = {}, '{ALONE_PHASE}'\n",
             keys::PARKED_CONSUMER,
             settings.events_count_max,
             settings.finished_count_max,
             settings.locator_life_ms(),
+            settings.suspect_lost(),
         );
         let in_slot = |name, flags: &str, body: &str| {
             let named = |names: &[&str]| names.iter().any(|name| body.contains(name));

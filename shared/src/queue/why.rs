@@ -5,7 +5,7 @@ use std::fmt;
 
 use redis::Value;
 
-use super::{Queue, QueueError, Stopped, inspect::number};
+use super::{Queue, QueueError, Stopped, inspect::number, script::ALONE_PHASE};
 use crate::{Specialty, Status, TaskRecord, lifecycle::UnixMs, worker_info::WorkerState};
 
 /// Tasks ahead are counted up to here.
@@ -88,6 +88,13 @@ impl fmt::Display for Why {
                 }
             }
             Self::RetryAt { due_at } => write!(f, "it is tried again at {}", Utc(*due_at)),
+            Self::Phase { worker, phase, since } if phase == ALONE_PHASE => {
+                write!(
+                    f,
+                    "it runs alone, for workers were lost with it: {worker} ends its other tasks first since {}",
+                    Utc(*since)
+                )
+            }
             Self::Phase { worker, phase, since } => {
                 write!(f, "{worker} is in phase {phase} since {}", Utc(*since))
             }
@@ -230,6 +237,11 @@ mod tests {
         let said = Why::Paused(stopped).to_string();
         assert_eq!(said, "its specialty is paused by ada: new key (until 1970-01-01 00:00:00 UTC)");
         assert_eq!(Why::Paused(Stopped::default()).to_string(), "its specialty is paused");
+        let waits = Why::Phase { worker: "w1".to_owned(), phase: "alone".to_owned(), since: 0 }.to_string();
+        assert!(
+            waits.starts_with("it runs alone") && waits.contains("w1 ends its other tasks first"),
+            "{waits}"
+        );
         let busy = |ahead| Why::Busy { ahead: Some(ahead) }.to_string();
         assert!(busy(0).ends_with("it is next") && busy(7).ends_with("7 tasks are ahead of it"));
         assert!(busy(100).ends_with("100 tasks or more are ahead of it"));

@@ -27,11 +27,18 @@ pub struct Limits {
     pub events_count_max: usize,
     /// Lines of one task's log.
     pub log_lines_max: usize,
+    /// Lost workers that end a task. With one less it is a suspect, which has places of its own in line.
+    pub lost_workers_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { finished_count_max: 10_000, events_count_max: 10_000, log_lines_max: 10_000 }
+        Self {
+            finished_count_max: 10_000,
+            events_count_max: 10_000,
+            log_lines_max: 10_000,
+            lost_workers_max: 3,
+        }
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Task {
     pub lost: u32,
     /// Whether the last loss counted: a holder that comes back undoes it.
     loss_counted: bool,
+    /// It is held to run alone, and has not begun.
+    pub alone: bool,
     /// It has an entry in a stream.
     pub entered: bool,
 }
@@ -123,6 +125,11 @@ impl Task {
         }
     }
 
+    /// One more lost worker would end it.
+    pub fn is_suspect(&self) -> bool {
+        self.lost >= LOST_MAX - 1
+    }
+
     fn is_of(&self, lease: &Lease) -> bool {
         self.holder
             .as_ref()
@@ -166,6 +173,7 @@ impl World {
             attempts: 0,
             lost: 0,
             loss_counted: false,
+            alone: false,
             entered: !held,
         };
         self.tasks.insert(id, task);
@@ -218,8 +226,18 @@ impl World {
         Ok(())
     }
 
-    /// The tasks that a claim takes, in order.
+    /// The tasks that a claim takes, in order; a suspect is the last.
     pub fn claimable(&self, specialty: usize, slots: usize) -> Vec<usize> {
+        let mut line = self.line(specialty);
+        line.truncate(slots);
+        if let Some(place) = line.iter().position(|id| self.tasks[id].is_suspect()) {
+            line.truncate(place + 1);
+        }
+        line
+    }
+
+    /// All that waits, in order: of each priority suspects, then what was returned, then what is new.
+    pub fn line(&self, specialty: usize) -> Vec<usize> {
         let mut line: Vec<(usize, &Task)> = self
             .tasks
             .iter()
@@ -228,12 +246,12 @@ impl World {
             .collect();
         line.sort_by(|(_, a), (_, b)| {
             let place = |task: &Task| match task.state {
-                State::Fresh(place) => (1, 0.0, place),
-                _ => (0, task.created, 0),
+                State::Fresh(place) => (2, 0.0, place),
+                _ => (u8::from(!task.is_suspect()), task.created, 0),
             };
             (a.priority, place(a)).partial_cmp(&(b.priority, place(b))).expect("moments are numbers")
         });
-        line.into_iter().take(slots).map(|(id, _)| id).collect()
+        line.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Notes that a claim for `slots` took these, with the fences that the queue gave them.
@@ -241,7 +259,8 @@ impl World {
         for (id, fence) in taken {
             self.activate(*id, holder, *fence);
         }
-        if taken.len() < slots {
+        let ended_by_suspect = taken.last().is_some_and(|(id, _)| self.tasks[id].alone);
+        if taken.len() < slots && !ended_by_suspect {
             self.shelves[specialty].marker = false;
         } else if self.waiting(specialty) > 0 {
             self.shelves[specialty].marker = true;
@@ -253,6 +272,7 @@ impl World {
         let task = self.task(id);
         task.state = State::Active { ends };
         task.holder = Some((holder.clone(), fence));
+        task.alone = task.is_suspect();
         task.runs += 1;
     }
 
@@ -281,6 +301,15 @@ impl World {
         }
         task.state = State::Active { ends };
         if task.cancel { Renewal::CancelRequested { by: "ada".to_owned() } } else { Renewal::Held }
+    }
+
+    /// Whether the lease stands; what was to run alone has begun by now.
+    pub fn set_phase(&mut self, id: usize, lease: &Lease) -> bool {
+        let held = self.may_settle(id, lease) == Settlement::Done;
+        if held {
+            self.task(id).alone = false;
+        }
+        held
     }
 
     /// `Done` when the holder may settle it now.
@@ -372,7 +401,8 @@ impl World {
 
     /// Back in line: where it was, or at the end where it never had a place.
     fn give_back(&mut self, id: usize) {
-        let fresh = if self.tasks[&id].entered { State::Returned } else { self.entry() };
+        let task = &self.tasks[&id];
+        let fresh = if task.entered || task.is_suspect() { State::Returned } else { self.entry() };
         let task = self.task(id);
         (task.state, task.entered) = (fresh, true);
         let specialty = task.specialty;

@@ -109,7 +109,8 @@ async fn a_task_that_kills_its_worker_each_time_fails_as_poison_after_three() {
     let id = s.enqueued("a").await;
     for life in 1..=3 {
         let now = Holder { node: "w1".to_owned(), incarnation: format!("w1-{life}") };
-        s.claimed(&now).await;
+        let lease = s.claimed(&now).await.lease;
+        assert!(s.queue.set_phase(&lease, "preparing").await.unwrap(), "it begins");
         let next = Holder { node: "w1".to_owned(), incarnation: format!("w1-{}", life + 1) };
         let expected = if life < 3 { (1, 0) } else { (0, 1) };
         assert_eq!(s.queue.forfeit(&next, &backend()).await.unwrap(), expected);

@@ -149,6 +149,7 @@ impl Setting {
             finished_count_max: settings.finished_count_max as usize,
             events_count_max: settings.events_count_max as usize,
             log_lines_max: settings.log_lines_max as usize,
+            lost_workers_max: settings.lost_workers_max,
         };
         testkit::audit::audit(self.server(), &self.prefix, &limits).expect("the audit reads everything")
     }

@@ -1,6 +1,6 @@
 -- adopt: what this incarnation holds by Redis' account, among it claims whose answers were lost.
 -- ARGV    1 node, 2 incarnation
--- returns {{id, fence, runs, attempts, spec, nonce} ...}
+-- returns {{id, fence, runs, attempts, spec, 'alone' or another phase} ...}
 -- Changes nothing: the caller takes up what it does not know and renews it like the rest.
 local node, incarnation = ARGV[1], ARGV[2]
 local PENDING_MAX = 100
@@ -13,7 +13,7 @@ for _, priority in ipairs({ 'high', 'medium', 'low' }) do
       local found = redis.call('XRANGE', stream, item[1], item[1])
       local id = found[1] and found[1][2][2]
       if id then
-        local f = fields(id, 'status', 'incarnation', 'fence', 'runs', 'attempts', 'nonce', 'own', 'entry')
+        local f = fields(id, 'status', 'incarnation', 'fence', 'runs', 'attempts', 'phase', 'own', 'entry')
         if f[1] == 'active' and f[2] == incarnation and f[8] == item[1] then
           local spec = found[1][2][4]
           if f[7] == '1' then spec = redis.call('GET', SPEC .. id) or '' end

@@ -19,23 +19,26 @@ local function waits_in(priority)
   return redis.call('XLEN', TASKS .. priority) - pending, delivered
 end
 
-local function returned(priority, before)
-  return redis.call('ZCOUNT', AGAIN, RANK[priority] .. string.format('%014d', 0), before)
+local function returned(rank, before)
+  local low, high = places(rank)
+  return redis.call('ZCOUNT', AGAIN, low, before or high)
 end
 
 for _, priority in ipairs({ 'high', 'medium', 'low' }) do
   local fresh, delivered = waits_in(priority)
   if priority == r.priority then
     local place = redis.call('ZSCORE', AGAIN, id)
+    if place and r.lost >= SUSPECT_LOST then return math.min(ahead + returned(SUSPECT_RANK[priority], '(' .. place), most) end
+    ahead = ahead + returned(SUSPECT_RANK[priority])
     if place then
-      ahead = ahead + returned(priority, '(' .. place)
+      ahead = ahead + returned(RANK[priority], '(' .. place)
     else
-      ahead = ahead + returned(priority, RANK[priority] .. string.format('%014d', 99999999999999))
+      ahead = ahead + returned(RANK[priority])
       local before = redis.call('XRANGE', TASKS .. priority, '(' .. delivered, '(' .. (r.entry or '0-1'), 'COUNT', int(most))
       ahead = ahead + #before
     end
     return math.min(ahead, most)
   end
-  ahead = ahead + fresh + returned(priority, RANK[priority] .. string.format('%014d', 99999999999999))
+  ahead = ahead + fresh + returned(SUSPECT_RANK[priority]) + returned(RANK[priority])
 end
 return math.min(ahead, most)

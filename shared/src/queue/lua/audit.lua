@@ -16,7 +16,7 @@ local function audit_entry(stream, entry, ms, lease_ms)
   elseif status == 'delayed' then
     redis.call('ZADD', DELAYED, 'NX', int(ms), id)
   elseif status == 'pending' then
-    if redis.call('ZADD', AGAIN, 'NX', again_score(r.priority, r.created_at), id) == 1 then
+    if redis.call('ZADD', AGAIN, 'NX', again_score(r), id) == 1 then
       pend(stream, entry, PARKED)
     end
   else

@@ -1,7 +1,9 @@
 -- claim: pending -> active, for up to n tasks of this specialty.
 -- ARGV    1 n, 2 node, 3 incarnation, 4 nonce, 5 lease in ms
 -- returns {'paused'} | {'claimed', more, task ...}, more = 1 when the bound on orphans ended the claim,
---         task = {id, fence, runs, attempts, spec}
+--         task = {id, fence, runs, attempts, spec}, of a suspect also 'alone'
+-- A suspect, which one more lost worker would end, is the last of its claim: whoever gets it claims nothing more and
+-- begins it (phase.lua) when nothing else runs; until then its worker's death is not laid to it.
 -- A claim whose answer is lost is found again by adopt.lua through its nonce.
 local want, node, incarnation, nonce, lease_ms = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ORPHANS_MAX = 100
@@ -54,16 +56,16 @@ local function lease(found)
   redis.call('ZADD', LEASES, unpack(leases))
   for _, task in ipairs(found) do
     redis.call('HSET', RECORD .. task[1], 'status', 'active', 'worker', node, 'incarnation', incarnation,
-      'nonce', nonce, 'fence', task[2], 'runs', task[3], 'claimed_at', at, 'phase', 'claimed')
+      'nonce', nonce, 'fence', task[2], 'runs', task[3], 'claimed_at', at, 'phase', task[6] or 'claimed')
     event_among('active', task[1], 'worker', node, 'fence', task[2])
     tasks[#tasks + 1] = task
   end
 end
 
-local function returned(priority, stream)
-  local low = RANK[priority] .. string.format('%014d', 0)
-  local high = RANK[priority] .. string.format('%014d', 99999999999999)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGAIN, low, high, 'LIMIT', '0', int(want - #tasks))) do
+-- Leases up to `most` of those that came back in this rank, in `phase`.
+local function returned(rank, stream, most, phase)
+  local low, high = places(rank)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', AGAIN, low, high, 'LIMIT', '0', int(most))) do
     redis.call('ZREM', AGAIN, id)
     local f = fields(id, 'status', 'entry')
     local entry = f[2] or ''
@@ -78,6 +80,7 @@ local function returned(priority, stream)
     end
     local task = candidate(stream, entry, id, found and found[2][4] or '')
     if task then
+      task[6] = phase
       lease({ task })
       if entry ~= '' then pend(stream, entry, node) end
     end
@@ -101,9 +104,14 @@ local function fresh(stream)
   for _, item in ipairs(answer[1][2]) do
     local parts = item[2] or {}
     local task = candidate(stream, item[1], parts[2] or '', parts[4] or '')
-    if task then
+    local place = task and have_returned and redis.call('ZSCORE', AGAIN, task[1])
+    if place and tonumber(place) >= tonumber((places(SUSPECT_RANK.high))) then
+      -- A group that was made anew has delivered it; it does not come this way.
+      pend(stream, item[1], PARKED)
+      orphans = orphans + 1
+    elseif task then
       found[#found + 1] = task
-      if have_returned then redis.call('ZREM', AGAIN, task[1]) end
+      if place then redis.call('ZREM', AGAIN, task[1]) end
     end
   end
   lease(found)
@@ -113,8 +121,14 @@ end
 for _, priority in ipairs({ 'high', 'medium', 'low' }) do
   local stream = TASKS .. priority
   while #tasks < want and orphans < ORPHANS_MAX and have_returned do
+    local others, dropped = #tasks, orphans
+    returned(SUSPECT_RANK[priority], stream, 1, ALONE)
+    if #tasks > others then want = #tasks end
+    if orphans == dropped then break end
+  end
+  while #tasks < want and orphans < ORPHANS_MAX and have_returned do
     local before = #tasks + orphans
-    returned(priority, stream)
+    returned(RANK[priority], stream, want - #tasks)
     if #tasks + orphans == before then break end
   end
   while #tasks < want and orphans < ORPHANS_MAX do

@@ -1,9 +1,13 @@
 -- Behind the prelude in the scripts that take a task from a worker that is gone: active -> pending, or
 -- -> failed as poison, or -> cancelled when a cancel was asked for. The incarnation stays in the record, so
--- that its holder, should it live, can renew what nobody took.
+-- that its holder, should it live, can renew what nobody took. A suspect that had not begun is not what its worker
+-- died of; `loss` says so, for a holder that lives and still waits to begin.
 local function lose(id, r, ms, lost_max, counts)
-  local lost = r.lost + (counts and 1 or 0)
-  redis.call('HSET', RECORD .. id, 'lost', int(lost), 'loss', counts and '1' or '0')
+  local loss = counts and '1' or '0'
+  if fields(id, 'phase')[1] == ALONE then loss = ALONE end
+  local lost = r.lost + num(loss)
+  redis.call('HSET', RECORD .. id, 'lost', int(lost), 'loss', loss)
+  r.lost = lost
   if r.cancel then
     finish_cancelled(id, r, ms, r.cancel)
     return 'cancelled'

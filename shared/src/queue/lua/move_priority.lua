@@ -12,7 +12,9 @@ if r.entry and r.entry ~= '' then
   redis.call('ZREM', AGAIN, id)
   drop_entry(id, r)
   local entry = park(id, priority, found and found[2][4] or '')
-  if r.status == 'pending' then redis.call('ZADD', AGAIN, again_score(priority, r.created_at), id) end
+  if r.status == 'pending' then
+    redis.call('ZADD', AGAIN, again_score({ priority = priority, created_at = r.created_at, lost = r.lost }), id)
+  end
   redis.call('HSET', RECORD .. id, 'entry', entry)
 end
 redis.call('HSET', RECORD .. id, 'priority', priority)

@@ -16,10 +16,18 @@ local function int(n)
 end
 
 local RANK = { high = '1', medium = '2', low = '3' }
+-- Of suspects: one more lost worker would end them, so that they run alone.
+local SUSPECT_RANK = { high = '4', medium = '5', low = '6' }
 
--- Place in AGAIN: priority first, then age.
-local function again_score(priority, created_at)
-  return RANK[priority] .. string.format('%014d', created_at)
+-- Place in AGAIN: rank first, then age.
+local function again_score(r)
+  local rank = r.lost >= SUSPECT_LOST and SUSPECT_RANK or RANK
+  return rank[r.priority] .. string.format('%014d', r.created_at)
+end
+
+-- The first and the last place in AGAIN of a rank.
+local function places(rank)
+  return rank .. string.format('%014d', 0), rank .. string.format('%014d', 99999999999999)
 end
 
 -- Events, counters and the marker tell of tasks; where one is broken, no task waits for it (pcall).
@@ -110,13 +118,14 @@ end
 
 -- Back to where it was in line: before whatever was enqueued after it.
 local function give_back(id, r)
-  if r.entry and r.entry ~= '' then
-    redis.call('ZADD', AGAIN, again_score(r.priority, r.created_at), id)
-  else
-    local entry = redis.call('XADD', TASKS .. r.priority, '*', 'task', id, 'spec', '')
+  local entry = r.entry
+  if not entry or entry == '' then
+    entry = redis.call('XADD', TASKS .. r.priority, '*', 'task', id, 'spec', '')
     redis.call('HSET', RECORD .. id, 'entry', entry)
     redis.call('SREM', DIRECT, id)
+    if r.lost >= SUSPECT_LOST then pend(TASKS .. r.priority, entry, PARKED) end
   end
+  if (r.entry and r.entry ~= '') or r.lost >= SUSPECT_LOST then redis.call('ZADD', AGAIN, again_score(r), id) end
   redis.call('HSET', RECORD .. id, 'status', 'pending')
   redis.call('HDEL', RECORD .. id, 'phase', 'due_at')
   wake()

@@ -18,8 +18,9 @@ local function retake(id, r)
   else
     return false
   end
-  local loss = num(redis.call('HGET', RECORD .. id, 'loss'))
-  redis.call('HSET', RECORD .. id, 'status', 'active', 'phase', 'retaken', 'lost', int(r.lost - loss))
+  local loss = redis.call('HGET', RECORD .. id, 'loss')
+  redis.call('HSET', RECORD .. id, 'status', 'active', 'phase', loss == ALONE and ALONE or 'retaken',
+    'lost', int(r.lost - num(loss)))
   event('active', id, 'worker', r.worker, 'fence', r.fence)
   return true
 end

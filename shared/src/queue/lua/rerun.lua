@@ -13,7 +13,7 @@ redis.call('ZREM', index, id)
 redis.call('HSET', RECORD .. id, 'own', '1', 'attempts', '0', 'lost', '0')
 redis.call('HDEL', RECORD .. id, 'entry', 'finished_at', 'class', 'message', 'branch', 'cancel', 'loss', 'incarnation',
   'micro_usd', 'charged')
-r.entry = nil
+r.entry, r.lost = nil, 0
 give_back(id, r)
 event('pending', id, 'reason', 'retried by ' .. by)
 count('rerun')

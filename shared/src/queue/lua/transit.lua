@@ -27,7 +27,7 @@ local function place(id, r, state, due_at)
     if state == 'delayed' then
       redis.call('ZADD', DELAYED, due_at, id)
     else
-      redis.call('ZADD', AGAIN, again_score(r.priority, r.created_at), id)
+      redis.call('ZADD', AGAIN, again_score(r), id)
       wake()
     end
   end

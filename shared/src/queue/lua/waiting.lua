@@ -12,17 +12,19 @@ for _, priority in ipairs({ 'high', 'medium', 'low' }) do
       if group[i] == 'pending' then pending = group[i + 1] end
     end
   end
-  local low = RANK[priority] .. string.format('%014d', 0)
-  local high = RANK[priority] .. string.format('%014d', 99999999999999)
   -- Entries of returned tasks are pending at the parked consumer.
-  local tasks = redis.call('XLEN', stream) - pending + redis.call('ZCOUNT', AGAIN, low, high)
+  local tasks = redis.call('XLEN', stream) - pending
   local oldest = 0
   local fresh = redis.call('XRANGE', stream, '(' .. delivered, '+', 'COUNT', '1')
   if fresh[1] then oldest = tonumber(string.match(fresh[1][1], '^%d+')) end
-  local returned = redis.call('ZRANGEBYSCORE', AGAIN, low, high, 'WITHSCORES', 'LIMIT', '0', '1')
-  if returned[2] then
-    local created_at = tonumber(returned[2]) - tonumber(low)
-    if oldest == 0 or created_at < oldest then oldest = created_at end
+  for _, ranks in ipairs({ RANK, SUSPECT_RANK }) do
+    local low, high = places(ranks[priority])
+    tasks = tasks + redis.call('ZCOUNT', AGAIN, low, high)
+    local returned = redis.call('ZRANGEBYSCORE', AGAIN, low, high, 'WITHSCORES', 'LIMIT', '0', '1')
+    if returned[2] then
+      local created_at = tonumber(returned[2]) - tonumber(low)
+      if oldest == 0 or created_at < oldest then oldest = created_at end
+    end
   end
   result[#result + 1] = tasks
   result[#result + 1] = oldest

@@ -15,7 +15,7 @@ use nix::{
 };
 use shared::{
     Failure, Outcome, Specialty, TaskSpec,
-    queue::{Claim, Claimed, Holder, Lease, Queue, QueueError, Settlement},
+    queue::{Claim, Claimed, Holder, Lease, Queue, QueueError, Renewal, Settlement},
     worker_info::{SystemInfo, WorkerInfo},
 };
 use tokio::{
@@ -92,7 +92,7 @@ impl Worker {
         let slots = Arc::new(Semaphore::new(self.slots));
         let mut runs = JoinSet::new();
         tokio::select! {
-            ended = claim_on(&post, &slots, &mut runs) => ended?,
+            ended = claim_on(&post, &slots, self.slots as u32, &mut runs) => ended?,
             ended = loops.join_next() => if let Some(ended) = ended { ended?? },
             _ = term.recv() => {}
         }
@@ -137,12 +137,20 @@ async fn sweep(post: Arc<Post>, specialty: Specialty) -> Result<()> {
 }
 
 /// Claims for free slots, specialties in turns. What a claim took whose answer was lost is taken up.
-async fn claim_on(post: &Arc<Post>, slots: &Arc<Semaphore>, runs: &mut JoinSet<Result<()>>) -> Result<()> {
+async fn claim_on(
+    post: &Arc<Post>,
+    slots: &Arc<Semaphore>,
+    all: u32,
+    runs: &mut JoinSet<Result<()>>,
+) -> Result<()> {
     let lease = Duration::from_millis(post.queue.settings().lease_ms);
     let mut waiter = post.queue.wake_waiter(&post.specialties, BLOCK);
     let mut unsure: Option<Instant> = None;
     let mut taken_up = HashSet::new();
+    let gate = Arc::new(tokio::sync::Mutex::new(()));
     loop {
+        // Nothing is claimed beside what is to run alone.
+        drop(gate.lock().await);
         drop(Arc::clone(slots).acquire_owned().await?);
         while let Some(ended) = runs.try_join_next() {
             ended??;
@@ -154,7 +162,7 @@ async fn claim_on(post: &Arc<Post>, slots: &Arc<Semaphore>, runs: &mut JoinSet<R
         let mut tasks = Vec::new();
         for specialty in &post.specialties {
             let free = slots.available_permits().saturating_sub(tasks.len());
-            if free == 0 {
+            if free == 0 || tasks.iter().any(|claimed: &Claimed| claimed.alone) {
                 break;
             }
             let nonce = uuid::Uuid::new_v4().simple().to_string();
@@ -191,17 +199,25 @@ async fn claim_on(post: &Arc<Post>, slots: &Arc<Semaphore>, runs: &mut JoinSet<R
         let idle = tasks.is_empty() && unsure.is_none();
         for claimed in tasks {
             taken_up.insert(claimed.lease.fence);
-            let permit = Arc::clone(slots).acquire_owned().await?;
             post.held().insert(claimed.lease.id.to_string(), claimed.lease.clone());
-            let post = Arc::clone(post);
+            let (post, slots) = (Arc::clone(post), Arc::clone(slots));
+            let (turn, one) = if claimed.alone {
+                (Some(Arc::clone(&gate).lock_owned().await), None)
+            } else {
+                (None, Some(Arc::clone(&slots).acquire_owned().await?))
+            };
             runs.spawn(async move {
                 let lease = claimed.lease.clone();
+                let permit = match one {
+                    Some(one) => one,
+                    None => slots.acquire_many_owned(all).await?,
+                };
                 let ended = run(&post, claimed).await;
                 let mut held = post.held();
                 if held.get(lease.id.as_str()) == Some(&lease) {
                     held.remove(lease.id.as_str());
                 }
-                drop(permit);
+                drop((permit, turn));
                 ended
             });
         }
@@ -214,6 +230,9 @@ async fn claim_on(post: &Arc<Post>, slots: &Arc<Semaphore>, runs: &mut JoinSet<R
 /// One task: is the issue ours, work, ask, publish, settle.
 async fn run(post: &Post, claimed: Claimed) -> Result<()> {
     let (queue, lease) = (&post.queue, &claimed.lease);
+    if claimed.alone && !persist(|| begin(queue, lease)).await? {
+        return Ok(());
+    }
     let Ok(spec) = &claimed.spec else { bail!("DEFECT: {} has no specification", lease.id) };
     if let Some(other) = persist(|| queue.owns_issue(spec)).await? {
         bail!("DEFECT: the issue of {} belongs to {other}", lease.id);
@@ -242,6 +261,12 @@ async fn run(post: &Post, claimed: Claimed) -> Result<()> {
         bail!("DEFECT: {} was cancelled by nobody", lease.id);
     }
     Ok(())
+}
+
+/// From here on its worker's death is laid to the task. Whether the lease stands.
+async fn begin(queue: &Queue, lease: &Lease) -> Result<bool, QueueError> {
+    let renewed = queue.renew(std::slice::from_ref(lease)).await?;
+    Ok(renewed != [Renewal::Lost] && queue.set_phase(lease, "preparing").await?)
 }
 
 async fn again(queue: &Queue, lease: &Lease, why: &str) -> Result<Settlement> {

@@ -27,7 +27,7 @@ pub fn moves(record: &Record) -> bool {
 pub fn contradictions(specialty: &str, shelf: &Shelf, limits: &Limits) -> Vec<String> {
     let mut found = Vec::new();
     for (id, record) in &shelf.records {
-        for what in of_record(id, record, shelf) {
+        for what in of_record(id, record, shelf, limits) {
             found.push(format!("{specialty} {id}: {what}; its record is {record:?}"));
         }
     }
@@ -49,7 +49,7 @@ fn of_cost(record: &Record) -> Option<String> {
 }
 
 /// A record against all indexes and streams.
-fn of_record(id: &str, record: &Record, shelf: &Shelf) -> Vec<String> {
+fn of_record(id: &str, record: &Record, shelf: &Shelf, limits: &Limits) -> Vec<String> {
     let status = field(record, "status");
     let mut found = Vec::new();
     let entry = entry_id(field(record, "entry")).ok();
@@ -89,8 +89,9 @@ fn of_record(id: &str, record: &Record, shelf: &Shelf) -> Vec<String> {
     if status == "delayed" && shelf.index("delayed").get(id) != number(record, "due_at").as_ref() {
         found.push("due_at is not its place in 'delayed'".to_owned());
     }
-    if returned && shelf.index("again").get(id) != place(record).as_ref() {
-        found.push(format!("its place in 'again' is not {:?}", place(record)));
+    let place = place(record, limits);
+    if returned && shelf.index("again").get(id) != place.as_ref() {
+        found.push(format!("its place in 'again' is not {place:?}"));
     }
     found
 }
@@ -203,9 +204,11 @@ fn of_counters(shelf: &Shelf) -> Option<String> {
     })
 }
 
-/// Place in `again`: priority, then age.
-fn place(record: &Record) -> Option<f64> {
-    let rank = 1 + PRIORITIES.iter().position(|priority| *priority == field(record, "priority"))?;
+/// Place in `again`: rank, which is the priority, and another of suspects; then age.
+fn place(record: &Record, limits: &Limits) -> Option<f64> {
+    let priority = PRIORITIES.iter().position(|priority| *priority == field(record, "priority"))?;
+    let suspect = number(record, "lost").unwrap_or(0.0) + 1.0 >= f64::from(limits.lost_workers_max.max(2));
+    let rank = 1 + priority + if suspect { PRIORITIES.len() } else { 0 };
     format!("{rank}{:014}", number(record, "created_at")? as u64).parse().ok()
 }
 

@@ -46,7 +46,7 @@ impl Play {
             let waiting = self.queue.waiting(&named(specialty)).await.map_err(text)?;
             let answer = [waiting.high.tasks, waiting.medium.tasks, waiting.low.tasks];
             let expected = [0, 1, 2].map(|priority| {
-                let line = self.world.claimable(specialty, TASKS);
+                let line = self.world.line(specialty);
                 line.iter().filter(|task| self.world.tasks[task].priority == priority).count() as u64
             });
             same(&answer, &expected).map_err(|what| format!("what waits: {what}"))?;

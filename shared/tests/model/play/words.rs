@@ -33,7 +33,10 @@ impl Play {
         let spec = claimed.spec.map(|spec| TaskSpec { priority: self.specs[&task].priority, ..spec });
         same(&spec, &Ok(self.specs[&task].clone()))?;
         let expected = &self.world.tasks[&task];
-        same(&(claimed.runs, claimed.attempts), &(expected.runs, expected.attempts))?;
+        same(
+            &(claimed.runs, claimed.attempts, claimed.alone),
+            &(expected.runs, expected.attempts, expected.alone),
+        )?;
         self.leases.push((task, claimed.lease));
         Ok(())
     }
@@ -91,8 +94,7 @@ impl Play {
                 same(&answer, &world.owns_issue(task).map(id))
             }
             Operation::Phase { .. } => {
-                let held = world.may_settle(task, lease) == Settlement::Done;
-                same(&queue.set_phase(lease, "testing").await.map_err(text)?, &held)
+                same(&queue.set_phase(lease, "testing").await.map_err(text)?, &world.set_phase(task, lease))
             }
             Operation::Log { .. } => {
                 let line = LogLine::new(LogStream::Agent, "a line");

@@ -101,6 +101,8 @@ impl World {
     fn lose(&mut self, id: usize, counts: bool) -> bool {
         let now = self.now;
         let task = self.task(id);
+        // Its worker did not die of what had not begun.
+        let counts = counts && !task.alone;
         task.lost += u32::from(counts);
         task.loss_counted = counts;
         let (cancel, lost) = (task.cancel, task.lost);
