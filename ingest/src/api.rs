@@ -5,6 +5,7 @@
 
 mod access;
 mod agents;
+mod alter;
 mod cluster;
 mod control;
 mod follow;
@@ -144,6 +145,9 @@ impl Api {
             Write::Cancel => self.cancel(id, body).await,
             Write::Retry => self.retry(id, body).await,
             Write::Priority => self.set_priority(id, body).await,
+            Write::Specialty => self.set_specialty(id, body).await,
+            Write::Change => self.change_task(id, body).await,
+            Write::Delete => self.delete_task(id, body).await,
             Write::Pause => self.pause(id, body).await,
             Write::Resume => self.resume(id, body).await,
             Write::Drain => self.drain(id, body).await,

@@ -27,8 +27,8 @@ crash_points! {
     IssueTaken,
     /// A task's locator is taken; there is no task.
     LocatorTaken,
-    /// A task is enqueued whose locator was there before; the locator may have an end still.
-    Relocated,
+    /// A task is enqueued, or held, whose locator is in another slot; the locator has an end still.
+    Admitted,
     /// The task of an issue is enqueued; the issue's key lasts a minute.
     IssueEnqueued,
     /// The issue's key lasts; the delivery is not remembered.

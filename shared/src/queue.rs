@@ -36,6 +36,7 @@ mod inspect;
 mod issue;
 mod keys;
 mod lease;
+mod locator;
 mod log;
 mod moving;
 mod outbox;

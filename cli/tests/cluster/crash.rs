@@ -75,17 +75,17 @@ const OVERTAKEN: [CrashPoint; 9] = [
     CrashPoint::EndSaid,
 ];
 
-const INGEST: [CrashPoint; 5] = [
+const INGEST: [CrashPoint; 6] = [
     CrashPoint::IssueTaken,
     CrashPoint::LocatorTaken,
+    CrashPoint::Admitted,
     CrashPoint::IssueEnqueued,
     CrashPoint::IssueKept,
     CrashPoint::DeliveryKept,
 ];
 
 /// Each has a test of its own.
-const APART: [CrashPoint; 7] = [
-    CrashPoint::Relocated,
+const APART: [CrashPoint; 6] = [
     CrashPoint::HeldClaimed,
     CrashPoint::DuplicateFlagged,
     CrashPoint::Referred,
@@ -95,8 +95,13 @@ const APART: [CrashPoint; 7] = [
 ];
 
 /// Between steps that only a Redis Cluster takes apart.
-const BETWEEN_SLOTS: [CrashPoint; 4] =
-    [CrashPoint::LocatorTaken, CrashPoint::EffectDue, CrashPoint::IssueFreed, CrashPoint::LocatorEnds];
+const BETWEEN_SLOTS: [CrashPoint; 5] = [
+    CrashPoint::LocatorTaken,
+    CrashPoint::Admitted,
+    CrashPoint::EffectDue,
+    CrashPoint::IssueFreed,
+    CrashPoint::LocatorEnds,
+];
 
 #[test]
 fn every_crash_point_is_tested() {
@@ -236,18 +241,39 @@ async fn a_task_that_ends_before_its_second_offer_has_come_to_an_end_is_forgotte
     let offer = ["create-task", "--enqueue", "--repo", &repository, "--issue-file", &issue, "--task-id", "a"];
     let mut first = cluster.spawn("pc-1", "first", &offer, &[(VARIABLE, "LocatorTaken")]);
     assert_eq!(first.ended().await, None, "{}", first.log());
-    let mut second = cluster.spawn("pc-1", "second", &offer, &[(VARIABLE, "Relocated:freeze")]);
+    let life_s = || cluster.redis.command::<i64>(&["TTL", "ccc:task:a"]).unwrap();
+    assert!(life_s() > 0, "should nobody offer it again, the id is free some day");
+    let mut second = cluster.spawn("pc-1", "second", &offer, &[(VARIABLE, "Admitted:freeze")]);
     second.frozen().await;
     let _worker = cluster.start("pc-1", "w1");
     let record = cluster.settled(&"a".parse().unwrap()).await;
     assert!(matches!(record.status, Status::Completed { .. }), "{record:?}");
     second.signal(Signal::SIGCONT);
     assert_eq!(second.ended().await, Some(0), "{}", second.log());
-    until("its locator has an end", || async {
-        (cluster.redis.command::<i64>(&["TTL", "ccc:task:a"]).unwrap() > 0).then_some(())
-    })
-    .await;
+    until("its locator has an end", || async { (life_s() > 0).then_some(()) }).await;
     audit(&cluster.redis, "ccc", &Limits::default()).unwrap().assert_settled();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_ingester_died_before_it_made_the_locator_lasting_is_found_for_as_long_as_it_waits() {
+    let cluster = Cluster::on_slots(TIGHT, "#!/bin/sh\ncat > /dev/null\n");
+    let issue = cluster.dir.path().join("issue.md");
+    std::fs::write(&issue, "# Make it better\n").unwrap();
+    let (repository, issue) = (cluster.remote.path().display().to_string(), issue.display().to_string());
+    cluster.queue.pause(&"backend".parse().unwrap(), "ada", "", None).await.unwrap();
+    let what = ["--repo", &repository, "--issue-file", &issue, "--specialty", "backend"];
+    let offer = [&["create-task", "--task-id", "a"][..], &what].concat();
+    for enqueue in [&offer[..], &[&offer[..], &["--enqueue"]].concat()] {
+        let mut dead = cluster.spawn("pc-1", "offer", enqueue, &[(VARIABLE, "Admitted")]);
+        assert_eq!(dead.ended().await, None, "{}", dead.log());
+        let life_s = || cluster.redis.command::<i64>(&["TTL", "ccc:task:a"]).unwrap();
+        assert!(life_s() > 0);
+        let _sweeps = cluster.start("pc-1", "w1");
+        until("a sweep has made it lasting", || async { (life_s() == -1).then_some(()) }).await;
+        cluster.queue.cancel(&"a".parse().unwrap(), "ada").await.unwrap();
+        cluster.queue.delete(&"a".parse().unwrap(), "ada").await.unwrap();
+        cluster.redis.command::<u64>(&["DEL", "ccc:task:a"]).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

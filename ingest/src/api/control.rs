@@ -1,12 +1,12 @@
-//! What is asked of tasks, specialties and workers besides a cancel.
+//! What is asked of specialties and workers, and the retry of a task.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    Priority, Specialty, TaskId,
+    Specialty, TaskId,
     hidden_text::strip_line,
-    queue::{Asked, DRAIN_LIFE, Queue, QueueError, RerunAnswer, Stopped},
+    queue::{DRAIN_LIFE, Queue, QueueError, RerunAnswer, Stopped},
     worker_info::WorkerState,
 };
 use tracing::info;
@@ -22,19 +22,13 @@ use super::{
 use crate::trigger::short;
 
 /// Who did it, as events and reasons say.
-const BY: &str = "the API";
+pub(super) const BY: &str = "the API";
 
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 200;
 
 /// Longest pause that ends by itself.
 const PAUSE_SECONDS_MAX: u64 = 3_650 * 86_400;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PriorityRequest {
-    priority: Priority,
-}
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,9 +75,9 @@ impl From<Stopped> for StoppedView {
 }
 
 /// A task as it is now, or why it is not as asked for.
-type Changed = Result<TaskView, Refused>;
+pub(super) type Changed = Result<TaskView, Refused>;
 
-enum Refused {
+pub(super) enum Refused {
     State(&'static str),
     NoSpec,
     IssueTaken { issue: String, task: TaskId },
@@ -99,22 +93,6 @@ impl Api {
             async move { rerun(&queue, &known).await }
         });
         answer(id, "retried", changed.await?)
-    }
-
-    pub(super) async fn set_priority(&self, id: &str, body: &[u8]) -> Answer {
-        let known = known_id(id)?;
-        let PriorityRequest { priority } = new_task::parse(body)?;
-        let changed = self.queue.change(move |queue| {
-            let known = known.clone();
-            async move {
-                Ok(match queue.move_priority(&known, priority, BY).await? {
-                    Asked::Done => Ok(must_exist(&queue, &known).await?),
-                    Asked::WrongState(record) => Err(Refused::State(record.status.name())),
-                    Asked::Unknown => Err(Refused::Unknown),
-                })
-            }
-        });
-        answer(id, "moved to another priority", changed.await?)
     }
 
     pub(super) async fn pause(&self, name: &str, body: &[u8]) -> Answer {
@@ -208,7 +186,7 @@ async fn rerun(queue: &Queue, id: &TaskId) -> Result<Changed, QueueError> {
     })
 }
 
-fn answer(id: &str, what: &'static str, changed: Changed) -> Answer {
+pub(super) fn answer(id: &str, what: &'static str, changed: Changed) -> Answer {
     match changed {
         Ok(view) => {
             info!(task = id, "task {what}");
@@ -231,7 +209,7 @@ async fn drain_view(queue: &Queue, id: String) -> Result<DrainView, QueueError> 
     Ok(DrainView { id, drained })
 }
 
-fn empty(body: &[u8]) -> Result<(), Refusal> {
+pub(super) fn empty(body: &[u8]) -> Result<(), Refusal> {
     let Nothing {} = if body.is_empty() { Nothing {} } else { new_task::parse(body)? };
     Ok(())
 }

@@ -131,7 +131,8 @@ fn repository(asked: Option<RepositoryName>, config: &Config) -> Result<Reposito
     Ok(repository)
 }
 
-fn resolve(name: &str, classifier: &Classifier) -> Result<Specialty, Refusal> {
+/// What `name` or an alias of it means.
+pub fn resolve(name: &str, classifier: &Classifier) -> Result<Specialty, Refusal> {
     classifier.resolve_alias(name).ok_or_else(|| {
         let known: Vec<&str> = classifier.specialties().iter().map(Specialty::as_str).collect();
         let problem = format!("there is no specialty '{}'; there are {}", short(name), known.join(", "));
@@ -139,7 +140,8 @@ fn resolve(name: &str, classifier: &Classifier) -> Result<Specialty, Refusal> {
     })
 }
 
-fn words(name: &str, given: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
+/// Words that are neither too many nor too long, without empty ones.
+pub fn words(name: &str, given: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
     let given = given.unwrap_or_default();
     if given.len() > WORDS_MAX {
         return Err(Refusal::Unprocessable(format!("{name} are more than {WORDS_MAX}")));

@@ -34,6 +34,9 @@ pub enum Write {
     Cancel,
     Retry,
     Priority,
+    Specialty,
+    Change,
+    Delete,
     Pause,
     Resume,
     Drain,
@@ -64,10 +67,14 @@ const fn get(template: &'static str, guard: Guard, endpoint: Read) -> Route {
 }
 
 const fn post(template: &'static str, endpoint: Write) -> Route {
-    Route { method: "POST", template, endpoint: Endpoint::Write(endpoint), guard: Guard::Write }
+    write("POST", template, endpoint)
 }
 
-const ROUTES: [Route; 19] = [
+const fn write(method: &'static str, template: &'static str, endpoint: Write) -> Route {
+    Route { method, template, endpoint: Endpoint::Write(endpoint), guard: Guard::Write }
+}
+
+const ROUTES: [Route; 22] = [
     get("/health", Guard::Open, Read::Health),
     get("/ready", Guard::Open, Read::Ready),
     get("/openapi.json", Guard::Open, Read::OpenApi),
@@ -78,10 +85,13 @@ const ROUTES: [Route; 19] = [
     get("/api/tasks", Guard::Read, Read::Tasks),
     post("/api/tasks", Write::NewTask),
     get("/api/tasks/{id}", Guard::Read, Read::Task),
+    write("PATCH", "/api/tasks/{id}", Write::Change),
+    write("DELETE", "/api/tasks/{id}", Write::Delete),
     get("/api/tasks/{id}/logs", Guard::Read, Read::Logs),
     post("/api/tasks/{id}/cancel", Write::Cancel),
     post("/api/tasks/{id}/retry", Write::Retry),
     post("/api/tasks/{id}/priority", Write::Priority),
+    post("/api/tasks/{id}/specialty", Write::Specialty),
     get("/api/events", Guard::Read, Read::Events),
     post("/api/specialties/{id}/pause", Write::Pause),
     post("/api/specialties/{id}/resume", Write::Resume),

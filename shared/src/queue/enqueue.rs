@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
-use redis::Value;
 
-use super::{Queue, QueueError, inspect::first_word, record};
-use crate::{Specialty, TaskId, TaskSpec, crash_point::CrashPoint};
+use super::{Queue, QueueError, locator::Located, record};
+use crate::{Specialty, TaskSpec, crash_point::CrashPoint};
 
 /// Most tasks that one call lets in: so many keep Redis from others for less than a millisecond.
 const CALL_TASKS_MAX: usize = 32;
@@ -17,8 +16,8 @@ const CALL_BYTES: usize = 262_144;
 /// Calls of one [`Queue::enqueue_all`] that are under way at once.
 const CALLS_UNDER_WAY_MAX: usize = 4;
 
-/// How often a task may be found to be located elsewhere before it is given up: it is being moved to and fro.
-const MOVES_MAX: u32 = 8;
+/// How often a task may be found to be located elsewhere, or to be late, before it is given up.
+const OFFERS_MAX: u32 = 8;
 
 /// What became of a task that was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +31,15 @@ pub enum Enqueued {
 
 /// What a script says of one task.
 pub(super) enum Admitted {
-    Created,
+    /// `due`: the outbox entry that its locator is to be made lasting; empty where it is.
+    Created {
+        due: String,
+    },
     Exists,
     /// Its locator names this specialty, in which it is to be offered.
     Elsewhere(Specialty),
+    /// The locator that was taken for it may have ended: it is to be offered anew.
+    Late,
 }
 
 /// A task on its way in.
@@ -58,12 +62,12 @@ impl Queue {
     pub async fn enqueue_all(&self, specs: &[TaskSpec]) -> Vec<Result<Enqueued, QueueError>> {
         let mut answers: Vec<_> = specs
             .iter()
-            .map(|_| Err(QueueError::unexpected("enqueue", "its locator is moved all the time")))
+            .map(|_| Err(QueueError::unexpected("enqueue", "its locator is moved, or ends, all the time")))
             .collect();
         let offers = specs.iter().enumerate();
         let mut offers: Vec<Offer> =
             offers.map(|(place, spec)| Offer { place, specialty: spec.specialty.clone() }).collect();
-        for _ in 0..MOVES_MAX {
+        for _ in 0..OFFERS_MAX {
             let calls: Vec<_> =
                 calls(specs, offers).into_iter().map(|call| self.offer(specs, call)).collect();
             offers = Vec::new();
@@ -71,10 +75,14 @@ impl Queue {
             while let Some((call, admitted)) = calls.next().await {
                 for (offer, admitted) in call.into_iter().zip(admitted) {
                     answers[offer.place] = match admitted {
-                        Ok(Admitted::Created) => Ok(Enqueued::Created),
+                        Ok(Admitted::Created { .. }) => Ok(Enqueued::Created),
                         Ok(Admitted::Exists) => Ok(Enqueued::Exists { specialty: offer.specialty }),
                         Ok(Admitted::Elsewhere(specialty)) => {
                             offers.push(Offer { specialty, ..offer });
+                            continue;
+                        }
+                        Ok(Admitted::Late) => {
+                            offers.push(offer);
                             continue;
                         }
                         Err(error) => Err(error),
@@ -90,27 +98,31 @@ impl Queue {
 
     /// Makes the task held: in no stream, until it is claimed by id or released.
     pub async fn hold(&self, spec: &TaskSpec) -> Result<Enqueued, QueueError> {
-        // The locator decides where the record lives, whoever else offers the same id elsewhere.
-        let (specialty, located) = self.locate_or_take(&spec.id, &spec.specialty).await?;
-        CrashPoint::LocatorTaken.reached();
-        self.register_specialties(std::slice::from_ref(&specialty)).await?;
-        let mut args = Vec::new();
-        append_task(&mut args, spec, &specialty)?;
-        // One task, so that nobody has to know where it ends.
-        args.remove(3);
-        let keys = self.keys().specialty(&specialty);
-        let script = &self.inner.scripts.hold;
-        let answer: Vec<Value> = script.call(&self.inner.connections, keys.base(), args).await?;
-        match admitted(script.name, &first_word(&answer))? {
-            Admitted::Created => {
-                if located {
-                    CrashPoint::Relocated.reached();
-                    self.keep_locator(&specialty, &spec.id).await?;
+        for _ in 0..OFFERS_MAX {
+            // The locator decides where the record lives, whoever else offers the same id elsewhere.
+            let Located { specialty, deadline_ms } = self.locate_or_take(&spec.id, &spec.specialty).await?;
+            CrashPoint::LocatorTaken.reached();
+            self.register_specialties(std::slice::from_ref(&specialty)).await?;
+            let mut args = Vec::new();
+            append_task(&mut args, spec, &specialty)?;
+            // One task, so that nobody has to know where it ends.
+            args[3] = deadline_ms.to_string().into();
+            let keys = self.keys().specialty(&specialty);
+            let script = &self.inner.scripts.hold;
+            let answer: String = script.call(&self.inner.connections, keys.base(), args).await?;
+            match admitted(script.name, &answer)? {
+                Admitted::Created { due } => {
+                    CrashPoint::Admitted.reached();
+                    if !due.is_empty() {
+                        self.keep_locator(&specialty, &spec.id, &due).await?;
+                    }
+                    return Ok(Enqueued::Created);
                 }
-                Ok(Enqueued::Created)
+                Admitted::Late => {}
+                Admitted::Exists | Admitted::Elsewhere(_) => return Ok(Enqueued::Exists { specialty }),
             }
-            _ => Ok(Enqueued::Exists { specialty }),
         }
+        Err(QueueError::unexpected("hold", "its locator ends all the time"))
     }
 
     /// One call with tasks of one specialty, and what is said of each.
@@ -122,7 +134,7 @@ impl Queue {
         let answers = if self.inner.connections.is_cluster() {
             self.offer_in_steps(specs, &call).await
         } else {
-            self.admit(specs, &call).await
+            self.admit(specs, &call, u64::MAX).await
         };
         (call, answers)
     }
@@ -131,32 +143,34 @@ impl Queue {
     async fn offer_in_steps(&self, specs: &[TaskSpec], call: &[Offer]) -> Vec<Result<Admitted, QueueError>> {
         let mut answers = Vec::new();
         let mut here = Vec::new();
+        let mut deadline_ms = u64::MAX;
         for (at, offer) in call.iter().enumerate() {
             answers.push(match self.locate_or_take(&specs[offer.place].id, &offer.specialty).await {
-                Ok((named, located)) if named == offer.specialty => {
+                Ok(located) if located.specialty == offer.specialty => {
                     CrashPoint::LocatorTaken.reached();
-                    here.push((at, located));
+                    deadline_ms = deadline_ms.min(located.deadline_ms);
+                    here.push(at);
                     Ok(Admitted::Exists)
                 }
-                Ok((named, _)) => Ok(Admitted::Elsewhere(named)),
+                Ok(located) => Ok(Admitted::Elsewhere(located.specialty)),
                 Err(error) => Err(error),
             });
         }
-        let offers: Vec<Offer> = here.iter().map(|(at, _)| call[*at].clone()).collect();
+        let offers: Vec<Offer> = here.iter().map(|at| call[*at].clone()).collect();
         let registered = match offers.first() {
             Some(first) => self.register_specialties(std::slice::from_ref(&first.specialty)).await,
             None => Ok(()),
         };
         let admitted = match registered {
-            Ok(()) => self.admit(specs, &offers).await,
+            Ok(()) => self.admit(specs, &offers, deadline_ms).await,
             Err(error) => offers.iter().map(|_| Err(error.clone())).collect(),
         };
-        for (((at, located), offer), admitted) in here.into_iter().zip(offers).zip(admitted) {
+        for ((at, offer), admitted) in here.into_iter().zip(offers).zip(admitted) {
             answers[at] = match admitted {
-                Ok(Admitted::Created) if located => {
-                    CrashPoint::Relocated.reached();
-                    let kept = self.keep_locator(&offer.specialty, &specs[offer.place].id).await;
-                    kept.map(|()| Admitted::Created)
+                Ok(Admitted::Created { due }) => {
+                    CrashPoint::Admitted.reached();
+                    let kept = self.keep_locator(&offer.specialty, &specs[offer.place].id, &due).await;
+                    kept.map(|()| Admitted::Created { due })
                 }
                 other => other,
             };
@@ -164,12 +178,17 @@ impl Queue {
         answers
     }
 
-    /// One call of the script.
-    async fn admit(&self, specs: &[TaskSpec], call: &[Offer]) -> Vec<Result<Admitted, QueueError>> {
+    /// One call of the script. The deadline counts where the locators were taken before.
+    async fn admit(
+        &self,
+        specs: &[TaskSpec],
+        call: &[Offer],
+        deadline_ms: u64,
+    ) -> Vec<Result<Admitted, QueueError>> {
         let Some(first) = call.first() else { return Vec::new() };
         let script = &self.inner.scripts.enqueue;
         let answered: Result<Vec<String>, QueueError> = async {
-            let mut args = vec![first.specialty.as_str().into()];
+            let mut args = vec![first.specialty.as_str().into(), deadline_ms.to_string().into()];
             for offer in call {
                 append_task(&mut args, &specs[offer.place], &offer.specialty)?;
             }
@@ -181,63 +200,13 @@ impl Queue {
             Ok(words) if words.len() == call.len() => {
                 words.iter().map(|word| admitted(script.name, word)).collect()
             }
+            Ok(words) if words == ["late"] => call.iter().map(|_| Ok(Admitted::Late)).collect(),
             Ok(words) => {
                 let error = QueueError::unexpected(script.name, format!("{} answers", words.len()));
                 call.iter().map(|_| Err(error.clone())).collect()
             }
             Err(error) => call.iter().map(|_| Err(error.clone())).collect(),
         }
-    }
-
-    /// The specialty that the locator names, and whether it did so before.
-    async fn locate_or_take(
-        &self,
-        id: &TaskId,
-        specialty: &Specialty,
-    ) -> Result<(Specialty, bool), QueueError> {
-        let key = self.keys().locator(id);
-        let named: Option<String> = self
-            .inner
-            .connections
-            .run(async |mut connection| {
-                redis::cmd("SET")
-                    .arg(&key)
-                    .arg(specialty.as_str())
-                    .arg("NX")
-                    .arg("GET")
-                    .query_async(&mut connection)
-                    .await
-            })
-            .await?;
-        match named {
-            None => Ok((specialty.clone(), false)),
-            Some(text) => {
-                let named = text.parse().map_err(|error| QueueError::unexpected("the locator", error))?;
-                Ok((named, true))
-            }
-        }
-    }
-
-    /// A locator left by a settled task whose record is gone has an end, and a new task has taken its id.
-    async fn keep_locator(&self, specialty: &Specialty, id: &TaskId) -> Result<(), QueueError> {
-        let key = self.keys().locator(id);
-        let connections = &self.inner.connections;
-        connections
-            .run(async |mut connection| {
-                redis::cmd("PERSIST").arg(&key).query_async::<()>(&mut connection).await
-            })
-            .await?;
-        // The task may have ended before this, and its settlement has set the end for the last time.
-        let record = self.record(specialty, id).await?;
-        if record.is_some_and(|record| !record.status.is_settled()) {
-            return Ok(());
-        }
-        let life_ms = self.settings().locator_life_ms();
-        connections
-            .run(async |mut connection| {
-                redis::cmd("PEXPIRE").arg(&key).arg(life_ms).query_async(&mut connection).await
-            })
-            .await
     }
 }
 
@@ -285,7 +254,8 @@ pub(super) fn append_task(
 /// A word of the answer of `script`.
 pub(super) fn admitted(script: &'static str, word: &str) -> Result<Admitted, QueueError> {
     match word.split_once(' ').unwrap_or((word, "")) {
-        ("created", _) => Ok(Admitted::Created),
+        ("created", due) => Ok(Admitted::Created { due: due.to_owned() }),
+        ("late", _) => Ok(Admitted::Late),
         ("exists", _) => Ok(Admitted::Exists),
         ("elsewhere", name) => name
             .parse()
@@ -295,3 +265,6 @@ pub(super) fn admitted(script: &'static str, word: &str) -> Result<Admitted, Que
         _ => Err(QueueError::unexpected(script, word)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,8 @@
 
 use redis::Value;
 
-use super::{Queue, QueueError, inspect::text};
+use super::{Queue, QueueError, inspect::text, locator::LOCATOR_REST_MS};
 use crate::{Specialty, TaskId, crash_point::CrashPoint};
-
-/// How long a locator stays of a task that is gone: for whoever read it a moment ago and is about to use it.
-const LOCATOR_REST_MS: u64 = 60_000;
 
 /// How often a task is looked at again that changed while its effects were carried out.
 const LOOKS_MAX: usize = 5;
@@ -30,7 +27,7 @@ enum Life {
 pub struct OutboxEntry {
     /// Its id in the outbox.
     pub entry: String,
-    /// The settled task.
+    /// The task; several, parted by spaces, that are gone.
     pub task: String,
     /// `repository#number`, or empty.
     pub issue: String,
@@ -102,10 +99,11 @@ impl Queue {
 
     async fn carry_out_late(&self, specialty: &Specialty, due: &OutboxEntry) -> Result<(), QueueError> {
         let OutboxEntry { entry, task, issue, share } = due;
-        // One that names no task was written by a hand: there is nothing to do.
         if let Some(share) = share {
             self.count_share(&format!("{specialty}:{entry}"), share).await?;
-        } else if let Ok(id) = task.parse::<TaskId>() {
+        }
+        // What is no task was written by a hand: there is nothing to do.
+        for id in task.split(' ').filter(|_| share.is_none()).filter_map(|id| id.parse::<TaskId>().ok()) {
             Box::pin(self.follow(specialty, &id, issue)).await?;
         }
         let outbox = self.keys().specialty(specialty).outbox();

@@ -62,7 +62,9 @@ impl Queue {
                         issue: String::new(),
                         share: None,
                     };
-                    self.deliver_late(specialty, &due).await;
+                    if !due.entry.is_empty() {
+                        self.deliver_late(specialty, &due).await;
+                    }
                     removed += 1;
                 }
             }

@@ -2,14 +2,14 @@
 
 use redis::{FromRedisValue, Script, ToRedisArgs};
 
-use super::{QueueError, connection::Connections, keys};
+use super::{QueueError, connection::Connections, keys, locator::LOCATOR_REST_MS};
 use crate::config::QueueConfig;
 
 const PRELUDE: &str = include_str!("lua/prelude.lua");
 
 /// What stands between the prelude and the scripts that mention any of its names.
 const PARTS: [(&[&str], &str); 5] = [
-    (&["WAITS", "IN_TRANSIT", "park(", "effect(", "place("], include_str!("lua/transit.lua")),
+    (&["WAITS", "IN_TRANSIT", "park(", "effect(", "gone_elsewhere(", "place("], include_str!("lua/transit.lua")),
     (&["lose("], include_str!("lua/lose.lua")),
     (&["audit("], include_str!("lua/audit.lua")),
     (&["admit("], include_str!("lua/admit.lua")),
@@ -88,6 +88,7 @@ pub struct Scripts {
     pub issue_free: NamedScript,
     pub issue_runs: NamedScript,
     pub move_locator: NamedScript,
+    pub locator_take: NamedScript,
     pub locator_end: NamedScript,
     pub drain: NamedScript,
     pub issue_trigger: NamedScript,
@@ -101,7 +102,8 @@ impl Scripts {
         let keep_ms = settings.finished_age_hours * 3_600_000;
         let limits = format!(
             "local PARKED, EVENTS_MAX, KEEP_COUNT, KEEP_MS, LOCATOR_MS = '{}', '{}', {}, {keep_ms}, '{}'\n\
-             local SUSPECT_LOST, ALONE = {}, '{ALONE_PHASE}'\n",
+             local SUSPECT_LOST, ALONE = {}, '{ALONE_PHASE}'\n\
+             local LOCATOR_REST_MS = '{LOCATOR_REST_MS}'\n",
             keys::PARKED_CONSUMER,
             settings.events_count_max,
             settings.finished_count_max,
@@ -170,6 +172,7 @@ impl Scripts {
             issue_free: alone("issue_free", include_str!("lua/issue_free.lua")),
             issue_runs: alone("issue_runs", include_str!("lua/issue_runs.lua")),
             move_locator: alone("move_locator", include_str!("lua/move_locator.lua")),
+            locator_take: alone("locator_take", include_str!("lua/locator_take.lua")),
             locator_end: alone("locator_end", include_str!("lua/locator_end.lua")),
             drain: alone("drain", include_str!("lua/drain.lua")),
             issue_trigger: alone("issue_trigger", include_str!("lua/issue_trigger.lua")),

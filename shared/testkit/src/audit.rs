@@ -175,10 +175,11 @@ fn across(
 fn locator(id: &str, home: &str, ttl_ms: i64, shelves: &BTreeMap<String, Shelf>, audit: &mut Audit) {
     let shelf = shelves.get(home);
     let settled = shelf.and_then(|shelf| shelf.records.get(id)).map(tasks::is_settled);
-    let due = shelf.is_some_and(|shelf| shelf.outbox.iter().any(|(task, _)| task == id));
+    let due = shelf
+        .is_some_and(|shelf| shelf.outbox.iter().any(|(tasks, _)| tasks.split(' ').any(|due| due == id)));
     match settled {
         None if ttl_ms < 0 && !due => audit.never_enqueued.push(id.to_owned()),
-        Some(false) if ttl_ms >= 0 => {
+        Some(false) if ttl_ms >= 0 && !due => {
             audit.findings.push(format!("{home} {id}: the locator of an unsettled task ends in {ttl_ms} ms"));
         }
         Some(true) if ttl_ms < 0 && !due => {

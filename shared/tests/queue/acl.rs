@@ -147,8 +147,21 @@ async fn the_whole_life_needs_no_more_than_the_printed_rights() {
     let told = worker.beat(&info("w1", "w1-1")).await.unwrap();
     assert!(matches!(told, Beat::Ok { drained: Some(_), .. }), "{told:?}");
     assert!(ingester.undrain_worker("w1").await.unwrap());
-    assert_eq!(operator.move_priority(&failed, Priority::High, "ada").await.unwrap(), Asked::Done);
-    assert_eq!(operator.move_specialty(&failed, &frontend, "ada").await.unwrap(), Asked::Done);
+    // Where no worker has ever been, there is no group yet.
+    for (queue, to, priority) in [
+        (&ingester, &frontend, Priority::High),
+        (&operator, &backend(), Priority::Low),
+        (&ingester, &frontend, Priority::High),
+    ] {
+        assert_eq!(queue.move_priority(&failed, priority, "ada").await.unwrap(), Asked::Done);
+        assert_eq!(queue.move_specialty(&failed, to, "ada").await.unwrap(), Asked::Done);
+    }
+    ingester.enqueue(&task("waits", "frontend")).await.unwrap();
+    assert_eq!(
+        ingester.move_priority(&"waits".parse().unwrap(), Priority::High, "ada").await.unwrap(),
+        Asked::Done
+    );
+    ingester.cancel(&"waits".parse().unwrap(), "ada").await.unwrap();
     operator.cancel(&failed, "ada").await.unwrap();
     assert_eq!(operator.delete(&failed, "ada").await.unwrap(), Asked::Done);
     ingester.waiting(&backend()).await.unwrap();
@@ -211,8 +224,10 @@ async fn each_user_is_denied_what_is_not_its_part() {
     let mut ingester = guarded.connection("ingester");
     for command in [
         "XREADGROUP GROUP workers w1 STREAMS $:{backend}:tasks:high >",
-        "XCLAIM $:{backend}:tasks:high workers w1 0 1-1",
-        "XGROUP CREATE $:{backend}:tasks:high workers 0 MKSTREAM",
+        "XAUTOCLAIM $:{backend}:tasks:high workers w1 0 0",
+        "XCLAIM $:{backend}:outbox workers w1 0 1-1",
+        "XGROUP CREATE $:{backend}:events workers 0 MKSTREAM",
+        "XGROUP DESTROY $:{backend}:tasks:high workers",
         "BZPOPMIN $:{backend}:wake 1",
         "HSET $:worker:w1 incarnation x",
         "ZADD $:workers 1 w1",

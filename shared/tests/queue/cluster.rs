@@ -12,7 +12,7 @@ use shared::{
     Outcome,
     queue::{Claim, Enqueued, Queue, QueueError, Settlement, Waited},
 };
-use testkit::{RedisCluster, RedisServer};
+use testkit::{RedisCluster, RedisServer, queue_clock};
 
 use crate::setting::{backend, holder, queue_on, task};
 
@@ -205,4 +205,32 @@ async fn the_check_asks_every_master() {
     assert_eq!((facts.aof, facts.eviction.as_deref()), (Some(true), Some("noeviction")));
     cluster.nodes[2].command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
     assert_eq!(queue.check().await.unwrap().eviction.as_deref(), Some("allkeys-lru"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locators_of_trimmed_tasks_end_with_them() {
+    let cluster = RedisCluster::start().unwrap();
+    let queue = queue_on(
+        |redis| redis.cluster = cluster.addresses(),
+        "ccc",
+        |q| (q.lease_ms, q.finished_count_max) = (60_000, 2),
+    );
+    let ids: Vec<String> = (0..6).map(|n| format!("t{n}")).collect();
+    for id in &ids {
+        whole_life(&queue, id, "backend").await;
+    }
+    assert_eq!(queue.task(&"t0".parse().unwrap()).await.unwrap(), None, "it was trimmed");
+    // Used again before its effect is carried out, its locator is the new task's.
+    queue.enqueue(&task("t1", "backend")).await.unwrap();
+    let mut connection = cluster.owner("{backend}").unwrap().connection().unwrap();
+    queue_clock::pass(&mut connection, "ccc", "backend", 6_000).unwrap();
+    queue.sweep(&backend()).await.unwrap();
+    let life_s = |id: &str| {
+        let key = format!("ccc:task:{id}");
+        cluster.owner(&key).unwrap().command::<i64>(&["TTL", &key]).unwrap()
+    };
+    let lives: Vec<i64> = ids.iter().map(|id| life_s(id)).collect();
+    assert!(lives[0] <= 60 && lives[2] <= 60 && lives[3] <= 60, "ended with their tasks: {lives:?}");
+    assert_eq!(lives[1], -1);
+    assert!(lives[4] > 3_600 && lives[5] > 3_600, "those that are kept: {lives:?}");
 }

@@ -1,4 +1,4 @@
-//! Retry, priority, logs, events, pause and drain through the API.
+//! Retry, moves, changes, deletion, logs, events, pause and drain through the API.
 
 use std::time::Duration;
 
@@ -45,6 +45,57 @@ async fn a_failed_task_is_retried_and_a_waiting_one_moved_to_another_priority() 
     for path in ["/api/tasks/no/retry", "/api/tasks/no/priority"] {
         let answer = Call::post(path, &json!({ "priority": "low" })).send(ingester.api).await;
         assert!([404, 422].contains(&answer.status), "{path}");
+    }
+    ingester.stop().await;
+}
+
+#[tokio::test]
+async fn a_waiting_task_is_moved_and_changed_and_one_that_has_ended_deleted() {
+    let ingester = Ingester::start().await;
+    enqueued(&ingester, "t-1").await;
+    let moved = Call::post("/api/tasks/t-1/specialty", &json!({ "specialty": "api" }));
+    for _ in 0..2 {
+        let answer = moved.send(ingester.api).await;
+        assert_eq!((answer.status, answer.text("specialty")), (200, "backend"), "by its alias");
+    }
+    let patch = |body| Call { method: "PATCH", ..Call::post("/api/tasks/t-1", &body) };
+    let change = patch(
+        json!({ "title": "Hours are shown twice", "description": "<!-- x -->See the log.", "labels": ["bug"] }),
+    );
+    let answer = change.send(ingester.api).await;
+    assert_eq!((answer.status, answer.text("title")), (200, "Hours are shown twice"));
+    let spec = ingester.queue.spec(&"t-1".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(
+        (spec.body.as_str(), &spec.labels[..]),
+        ("See the log.", &["bug".to_owned()][..]),
+        "as a new one"
+    );
+    for wrong in [
+        json!({}),
+        json!({ "title": " " }),
+        json!({ "priority": "high" }),
+        json!({ "labels": ["x".repeat(201)] }),
+    ] {
+        assert_eq!(patch(wrong.clone()).send(ingester.api).await.status, 422, "{wrong}");
+    }
+    let nowhere =
+        Call::post("/api/tasks/t-1/specialty", &json!({ "specialty": "cooking" })).send(ingester.api).await;
+    assert!(nowhere.status == 422 && nowhere.text("detail").contains("cooking"), "{}", nowhere.json);
+
+    let delete = Call { method: "DELETE", ..Call::post("/api/tasks/t-1", &json!({})) };
+    let waits = delete.send(ingester.api).await;
+    assert_eq!((waits.status, waits.problem()), (409, "wrong-state"));
+    let lease = claim(&ingester.queue, "pc-1", &spec.specialty).await.lease;
+    for call in [&moved, &change, &delete] {
+        assert_eq!(call.send(ingester.api).await.status, 409, "it runs");
+    }
+    let elsewhere = Call::post("/api/tasks/t-1/specialty", &json!({ "specialty": "testing" }));
+    assert_eq!(elsewhere.send(ingester.api).await.status, 409, "it runs");
+    ingester.queue.fail(&lease, &Failure::task("red")).await.unwrap();
+    assert_eq!(Call { token: None, ..delete.clone() }.send(ingester.api).await.status, 401);
+    assert_eq!(delete.send(ingester.api).await.status, 204);
+    for call in [&moved, &change, &delete] {
+        assert_eq!(call.send(ingester.api).await.status, 404);
     }
     ingester.stop().await;
 }

@@ -2,8 +2,9 @@
 -- caller took it before.
 
 -- One task, from ARGV[i]: id, priority, spec (MessagePack), how many more arguments, then field, value ... of the
--- record. Returns where the next begins, and 'created' | 'exists' | 'elsewhere <specialty>' (its locator names
--- another, nothing was written) | 'error <message>' (nothing was written).
+-- record. Returns where the next begins, and 'created' | 'created <outbox entry>' (its locator, in another slot, is
+-- to be made lasting) | 'exists' | 'elsewhere <specialty>' (its locator names another, nothing was written) |
+-- 'error <message>' (nothing was written).
 local function admit(specialty, i)
   local id, priority = ARGV[i], ARGV[i + 1]
   local last = i + 3 + ARGV[i + 3]
@@ -23,7 +24,8 @@ local function admit(specialty, i)
   -- Left by a settled task whose record is gone, it has an end.
   if located then redis.call('PERSIST', LOCATOR .. id) end
   event('pending', id)
-  return last + 1, 'created'
+  if LOCATOR then return last + 1, 'created' end
+  return last + 1, 'created ' .. redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', '')
 end
 
 -- What a number of new tasks bring about together.

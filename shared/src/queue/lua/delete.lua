@@ -11,4 +11,4 @@ redis.call('ZREM', index, id)
 redis.call('UNLINK', RECORD .. id, SPEC .. id, LOG .. id)
 event('deleted', id, 'by', by)
 if r.status == 'held' then count('withdrawn') end
-return { 'deleted', effect(id, r) }
+return { 'deleted', gone_elsewhere(id, r) }

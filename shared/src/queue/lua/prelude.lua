@@ -131,9 +131,10 @@ local function give_back(id, r)
   wake()
 end
 
--- Forgets settled tasks for good: records, kept specifications, logs and, where they are at hand, the locators that
--- name this specialty.
+-- Forgets settled tasks for good: records, kept specifications, logs and the locators that name this specialty. Where
+-- these are not at hand an outbox entry tells of them, unless so much is due that they had better end by themselves.
 local function forget(index, ids)
+  local OUTBOX_MAX = 1000
   if #ids == 0 then return end
   local gone, locators = {}, {}
   for k, id in ipairs(ids) do
@@ -147,6 +148,9 @@ local function forget(index, ids)
     for k, named in ipairs(redis.call('MGET', unpack(locators))) do
       if named == here then gone[#gone + 1] = locators[k] end
     end
+  end
+  if not LOCATOR and redis.call('XLEN', OUTBOX) < OUTBOX_MAX then
+    redis.call('XADD', OUTBOX, '*', 'task', table.concat(ids, ' '), 'issue', '')
   end
   redis.call('UNLINK', unpack(gone))
   redis.call('ZREM', index, unpack(ids))
@@ -164,11 +168,11 @@ end
 
 -- What follows in other slots: the locator has an end and the issue is free again. Where they are at hand it is
 -- done here; on a Cluster an outbox entry tells of it, whose id is returned together with the issue.
-local function settle_elsewhere(id, r)
+local function settle_elsewhere(id, r, life_ms)
   local issue = ''
   if r.issue and r.issue ~= '' then issue = r.repository .. '#' .. r.issue end
   if not LOCATOR then return redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', issue), issue end
-  redis.call('PEXPIRE', LOCATOR .. id, LOCATOR_MS)
+  redis.call('PEXPIRE', LOCATOR .. id, life_ms or LOCATOR_MS)
   if issue ~= '' then
     local key = ISSUE .. string.lower(issue)
     if redis.pcall('GET', key) == id then redis.call('UNLINK', key) end

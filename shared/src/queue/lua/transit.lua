@@ -18,6 +18,13 @@ local function effect(id, r)
   return redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', issue), issue
 end
 
+-- The same of a task that is gone; where they are at hand it is done here.
+local function gone_elsewhere(id, r)
+  if not LOCATOR then return effect(id, r) end
+  if redis.pcall('GET', LOCATOR .. id) ~= string.match(base, '{(.*)}') then return '', '' end
+  return settle_elsewhere(id, r, LOCATOR_REST_MS)
+end
+
 -- Puts a task with a specification of its own, and in no index, where tasks in `state` are; its place is by age.
 local function place(id, r, state, due_at)
   if state == 'held' then

@@ -26,7 +26,6 @@ impl World {
             return if done { Asked::Done } else { Asked::Wrong };
         }
         if self.unless_cancelled(id, |_| Settlement::Done) == Settlement::Cancelled {
-            self.tell(id);
             return Asked::Cancelled;
         }
         let task = self.task(id);
@@ -110,9 +109,9 @@ impl World {
     pub fn trim_to(&mut self, specialty: usize, status: &str, keep: u64) -> u64 {
         let ended = self.ids(specialty, |task| task.status() == status);
         let excess = ended.len().saturating_sub(keep as usize);
+        // Their issues have been free since they ended; their locators stay for a minute.
         for (_, id) in &ended[..excess] {
             self.tasks.remove(id);
-            self.tell(*id);
         }
         excess as u64
     }

@@ -2,6 +2,9 @@
 
 use super::{LEASE_TICKS, LOST_MAX, Moment, SWEEP_TICKS, State, Task, World};
 
+/// Settled tasks that one settlement or sweep forgets at most.
+const FORGET_MAX: usize = 100;
+
 /// What a sweep is expected to answer.
 #[derive(Debug, PartialEq)]
 pub enum Swept {
@@ -65,7 +68,7 @@ impl World {
         let settled = self.ids(specialty, |task| task.status() == status);
         let excess = settled.len().saturating_sub(self.keep);
         let most = if excess > 0 { excess + self.keep / 1000 } else { 0 };
-        for (_, id) in settled.into_iter().take(most) {
+        for (_, id) in settled.into_iter().take(most.min(FORGET_MAX)) {
             self.forget(id);
         }
     }
