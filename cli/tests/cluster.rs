@@ -15,6 +15,8 @@ mod disk;
 mod forge;
 #[path = "cluster/interleavings.rs"]
 mod interleavings;
+#[path = "cluster/interrupted.rs"]
+mod interrupted;
 #[path = "cluster/limits.rs"]
 mod limits;
 #[path = "cluster/live_log.rs"]

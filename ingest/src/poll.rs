@@ -17,6 +17,7 @@ use std::{
 use shared::{
     RepositoryName, TaskId,
     config::Config,
+    crash_point::CrashPoint,
     github::{ApiError, GitHub},
     queue::{PollTurn, PollTurnAnswer, Queue, QueueError},
 };
@@ -167,6 +168,7 @@ impl Poller {
             PollTurnAnswer::Wait(wait) => return Ok(wait),
             PollTurnAnswer::Ours(turn) => turn,
         };
+        CrashPoint::PollTurnTaken.reached();
         let looked = self.look(name, turn.clone(), memory).await;
         self.queue.end_poll_turn(&turn).await?;
         looked.map(|()| self.interval())
@@ -185,7 +187,10 @@ impl Poller {
             let look = Look { poller: self, repository: &repository, turn: &turn, issues: HashMap::new() };
             let Some(page) = look.page(overlap, memory).await? else { return Ok(()) };
             memory.failed_at.clear();
-            if !self.queue.move_poll_cursors(&turn, &page.cursors, self.lease()).await? || page.complete {
+            CrashPoint::PageHandled.reached();
+            let ours = self.queue.move_poll_cursors(&turn, &page.cursors, self.lease()).await?;
+            CrashPoint::CursorsMoved.reached();
+            if !ours || page.complete {
                 return Ok(());
             }
             turn.cursors = page.cursors;

@@ -25,6 +25,8 @@ macro_rules! crash_points {
 crash_points! {
     /// An issue's key is taken for a minute; the task has no locator.
     IssueTaken,
+    /// It is remembered what the issue was triggered by, and the task that is to come of it; there is no task.
+    TriggerKept,
     /// A task's locator is taken; there is no task.
     LocatorTaken,
     /// A task is enqueued, or held, whose locator is in another slot; the locator has an end still.
@@ -35,6 +37,26 @@ crash_points! {
     IssueKept,
     /// The delivery is remembered; whoever sent it has no answer.
     DeliveryKept,
+
+    /// A repository's turn to be polled is taken; nothing has been looked at.
+    PollTurnTaken,
+    /// All events of a page have been handled; the cursors stand before it.
+    PageHandled,
+    /// The cursors stand behind it; the turn is taken still.
+    CursorsMoved,
+
+    /// A task is marked as moving to another specialty; it is not there.
+    MoveMarked,
+    /// It is there as well, arriving; its locator names where it came from.
+    MoveCopied,
+    /// Its locator names where it goes to; it is still in both.
+    MoveSwapped,
+    /// It has gone from where it was; it is arriving still.
+    MoveLeft,
+    /// The issue of a task that is to run again is taken for a minute; the task has ended still.
+    RerunIssueTaken,
+    /// It is pending; its issue's key lasts a minute, its locator has an end.
+    RerunPending,
 
     /// A worker's first beat is told; its former self's tasks are not given back.
     Announced,
@@ -78,6 +100,8 @@ crash_points! {
     FenceAskedAgain,
     /// There is a pull request; the workspace is there still.
     Proposed,
+    /// It has its labels and people; it may be the draft of an earlier run.
+    Adorned,
     /// The workspace is gone; the issue says that work goes on.
     WorkspaceRemoved,
     /// The issue says how it ended; the task is not settled.

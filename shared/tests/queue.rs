@@ -13,6 +13,8 @@ mod audit;
 mod batches;
 #[path = "queue/beats.rs"]
 mod beats;
+#[path = "queue/bounds.rs"]
+mod bounds;
 #[path = "queue/control.rs"]
 mod control;
 #[path = "queue/depth.rs"]

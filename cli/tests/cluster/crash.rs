@@ -13,6 +13,7 @@ use testkit::{
 
 use crate::{
     forge::{Forge, assert_no_workspace_left},
+    interrupted::{MOVE, POLL, RERUN},
     pc::{Cluster, Pc, TIGHT, until},
 };
 
@@ -20,10 +21,10 @@ use crate::{
 const AT_ONCE: usize = 3;
 
 /// Arms a process.
-const VARIABLE: &str = "CLAUDE_CLUSTER_CRASH_POINT";
+pub const VARIABLE: &str = "CLAUDE_CLUSTER_CRASH_POINT";
 
 /// On the way of one task to its pull request, and how often it is claimed and lost when its worker dies there.
-const ON_THE_WAY: [(CrashPoint, u32, u32); 23] = [
+const ON_THE_WAY: [(CrashPoint, u32, u32); 24] = [
     (CrashPoint::Announced, 1, 0),
     (CrashPoint::Forfeited, 1, 0),
     (CrashPoint::Claimed, 2, 1),
@@ -41,6 +42,7 @@ const ON_THE_WAY: [(CrashPoint, u32, u32); 23] = [
     (CrashPoint::Pushed, 2, 1),
     (CrashPoint::FenceAskedAgain, 2, 1),
     (CrashPoint::Proposed, 2, 1),
+    (CrashPoint::Adorned, 2, 1),
     (CrashPoint::WorkspaceRemoved, 2, 1),
     (CrashPoint::EndSaid, 2, 1),
     (CrashPoint::Settled, 1, 0),
@@ -75,8 +77,9 @@ const OVERTAKEN: [CrashPoint; 9] = [
     CrashPoint::EndSaid,
 ];
 
-const INGEST: [CrashPoint; 6] = [
+const INGEST: [CrashPoint; 7] = [
     CrashPoint::IssueTaken,
+    CrashPoint::TriggerKept,
     CrashPoint::LocatorTaken,
     CrashPoint::Admitted,
     CrashPoint::IssueEnqueued,
@@ -107,7 +110,9 @@ const BETWEEN_SLOTS: [CrashPoint; 5] = [
 fn every_crash_point_is_tested() {
     let on_the_way = ON_THE_WAY.map(|(point, ..)| point);
     for (point, name) in CrashPoint::ALL {
-        let tested = [&on_the_way[..], &INGEST, &APART].iter().any(|table| table.contains(point));
+        let tested = [&on_the_way[..], &INGEST, &POLL, &MOVE, &RERUN, &APART]
+            .iter()
+            .any(|table| table.contains(point));
         assert!(tested, "{name}");
     }
 }
@@ -429,7 +434,7 @@ async fn killed(forge: &Forge, point: CrashPoint) -> Pc {
 }
 
 /// Runs the case for each row, and says at the end which of them failed.
-async fn each<T: Copy + std::fmt::Debug, F: Future<Output = ()>>(rows: &[T], case: impl Fn(T) -> F) {
+pub async fn each<T: Copy + std::fmt::Debug, F: Future<Output = ()>>(rows: &[T], case: impl Fn(T) -> F) {
     let case = &case;
     let failed: Vec<T> = stream::iter(rows.iter().copied())
         .map(|row| async move { (row, AssertUnwindSafe(case(row)).catch_unwind().await) })

@@ -95,6 +95,7 @@ impl Queue {
             return Ok(IssueEnqueued::Delivered { task });
         }
         self.remember_trigger(spec, &spec.id).await?;
+        CrashPoint::TriggerKept.reached();
         self.enqueue(spec).await?;
         CrashPoint::IssueEnqueued.reached();
         self.issue_take(&key, &spec.id, None, 0).await?;

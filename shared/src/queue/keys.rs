@@ -158,7 +158,7 @@ impl Keys {
         format!("{}:issue_trigger:{}", self.prefix, format!("{repository}#{number}").to_ascii_lowercase())
     }
 
-    /// hash: how far a repository has been polled, and whose turn it is.
+    /// hash with TTL: how far a repository has been polled, and whose turn it is.
     pub fn poll(&self, repository: &RepositoryName) -> String {
         format!("{}:poll:{}", self.prefix, repository.to_string().to_ascii_lowercase())
     }

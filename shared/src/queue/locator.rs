@@ -66,7 +66,7 @@ impl Queue {
             })
             .await?;
         // The task may have ended before this, and its settlement has set the end for the last time.
-        let record = self.record(specialty, id).await?;
+        let record = self.task(id).await?;
         let settled = record.is_none_or(|record| record.status.is_settled());
         let life_ms = self.settings().locator_life_ms();
         let outbox = self.keys().specialty(specialty).outbox();

@@ -11,26 +11,14 @@
 //! so does whoever asks something else of the task. Step 2 and 3 have a deadline, so that a process that was frozen
 //! between them does not do again what others have finished.
 
-use std::time::Duration;
+mod steps;
 
-use redis::Value;
-
-use super::{
-    Asked, Queue, QueueError,
-    inspect::{first_word, number, text},
-    record,
-};
-use crate::{Specialty, TaskId};
-
-/// How long after the mark, or its repetition, copy and swap may be made. Shorter than what sweeps let an outbox
-/// entry grow old before they carry it out.
-const COPY_MAX: Duration = Duration::from_secs(4);
+use super::{Asked, Queue, QueueError};
+use crate::{Specialty, TaskId, crash_point::CrashPoint};
+use steps::{Departing, Out};
 
 /// How often a move is begun anew that came too late or met another.
 const TRIES_MAX: usize = 5;
-
-/// Lines of a log that are copied at a time.
-const LOG_PAGE: usize = 200;
 
 /// How far a move goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,27 +29,6 @@ enum Step {
     Swap,
     Delete,
     Arrive,
-}
-
-/// What the source says of a task on its way.
-struct Departing {
-    token: String,
-    deadline_ms: u64,
-    target: Specialty,
-    spec: Vec<u8>,
-    fields: Vec<Vec<u8>>,
-}
-
-/// The answer of the source.
-enum Out {
-    Departing(Departing),
-    /// It is here as the copy of a move from another specialty.
-    Arriving {
-        token: String,
-        source: Specialty,
-    },
-    WrongState,
-    Unknown,
 }
 
 /// What became of a try.
@@ -170,36 +137,6 @@ impl Queue {
         }
     }
 
-    async fn mark(
-        &self,
-        source: &Specialty,
-        id: &TaskId,
-        target: Option<&Specialty>,
-        by: &str,
-    ) -> Result<Out, QueueError> {
-        let copy_ms = COPY_MAX.as_millis().to_string();
-        let keys = self.keys().specialty(source);
-        let args = [id.as_str(), target.map_or("", Specialty::as_str), by, &copy_ms];
-        let answer: Vec<Value> =
-            self.inner.scripts.move_out.call(&self.inner.connections, keys.base(), &args).await?;
-        let part = |place: usize| answer.get(place).map(text).unwrap_or_default();
-        let specialty =
-            |name: String| name.parse().map_err(|error| QueueError::unexpected("a moving task", error));
-        match first_word(&answer).as_str() {
-            "moving" => Ok(Out::Departing(Departing {
-                token: part(1),
-                deadline_ms: answer.get(2).map_or(0, number),
-                target: specialty(part(3))?,
-                spec: answer.get(4).map(bytes).unwrap_or_default(),
-                fields: answer.iter().skip(5).map(bytes).collect(),
-            })),
-            "arriving" => Ok(Out::Arriving { token: part(1), source: specialty(part(2))? }),
-            "wrong" => Ok(Out::WrongState),
-            "unknown" => Ok(Out::Unknown),
-            other => Err(QueueError::unexpected("move_out", other)),
-        }
-    }
-
     /// Steps 2 to 5, or up to `last`.
     async fn carry(
         &self,
@@ -209,6 +146,7 @@ impl Queue {
         last: Step,
     ) -> Result<Moved, QueueError> {
         let Departing { token, deadline_ms, target, .. } = &departing;
+        CrashPoint::MoveMarked.reached();
         if last < Step::Copy {
             return Ok(Moved::To(target.clone()));
         }
@@ -221,6 +159,7 @@ impl Queue {
             }
             other => return Err(QueueError::unexpected("move_in", other)),
         }
+        CrashPoint::MoveCopied.reached();
         if last < Step::Swap {
             return Ok(Moved::To(target.clone()));
         }
@@ -236,78 +175,17 @@ impl Queue {
             }
             Err(error) => return Err(error),
         }
+        CrashPoint::MoveSwapped.reached();
         if last < Step::Delete {
             return Ok(Moved::To(target.clone()));
         }
         self.step(&self.inner.scripts.move_done, source, id, token).await?;
+        CrashPoint::MoveLeft.reached();
         if last < Step::Arrive {
             return Ok(Moved::To(target.clone()));
         }
         self.step(&self.inner.scripts.move_arrive, target, id, token).await?;
         Ok(Moved::To(target.clone()))
-    }
-
-    async fn swap(
-        &self,
-        source: &Specialty,
-        target: &Specialty,
-        id: &TaskId,
-        deadline_ms: u64,
-    ) -> Result<String, QueueError> {
-        if self.locate(id).await?.as_ref() == Some(target) {
-            return Ok("swapped".to_owned());
-        }
-        let locator = self.keys().locator(id);
-        let args = [source.as_str(), target.as_str(), &deadline_ms.to_string()];
-        self.inner.scripts.move_locator.call(&self.inner.connections, &locator, &args).await
-    }
-
-    async fn copy(
-        &self,
-        source: &Specialty,
-        id: &TaskId,
-        departing: &Departing,
-    ) -> Result<String, QueueError> {
-        let Departing { token, deadline_ms, target, .. } = departing;
-        // What a person sees in the specification is where the task is. One that cannot be read goes as it is.
-        let spec = match record::decode_spec(id, &departing.spec) {
-            Ok(mut spec) => {
-                spec.specialty = target.clone();
-                // Whoever moved it has decided: nobody is asked for a second opinion any more.
-                spec.classification.margin = None;
-                record::encode_spec(&spec)?
-            }
-            Err(_) => departing.spec.clone(),
-        };
-        let mut args: Vec<Vec<u8>> = vec![id.as_str().into(), source.as_str().into(), token.as_str().into()];
-        args.extend([deadline_ms.to_string().into(), spec]);
-        args.extend(departing.fields.iter().cloned());
-        let keys = self.keys().specialty(target);
-        let copied: String =
-            self.inner.scripts.move_in.call(&self.inner.connections, keys.base(), args).await?;
-        if copied == "arriving" {
-            self.copy_log(source, target, id).await?;
-        }
-        Ok(copied)
-    }
-
-    /// The log keeps its cursors.
-    async fn copy_log(&self, source: &Specialty, target: &Specialty, id: &TaskId) -> Result<(), QueueError> {
-        let from = self.keys().specialty(source).log(id);
-        let life_ms = self.settings().log_ttl_hours * 3_600_000;
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = self.read_stream(&from, cursor.as_deref(), LOG_PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            cursor = Some(last.clone());
-            let mut args = vec![id.to_string(), life_ms.to_string()];
-            for (entry, fields) in page {
-                args.extend([entry, (2 * fields.len()).to_string()]);
-                args.extend(fields.into_iter().flat_map(|(name, value)| [name, value]));
-            }
-            let keys = self.keys().specialty(target);
-            self.inner.scripts.move_log.call::<u64>(&self.inner.connections, keys.base(), args).await?;
-        }
     }
 
     /// A copy whose source may be gone: finished from the source while that is there; else it arrives if the
@@ -345,26 +223,6 @@ impl Queue {
         }
         self.undo(here, id, token).await
     }
-
-    async fn undo(&self, here: &Specialty, id: &TaskId, token: &str) -> Result<(), QueueError> {
-        self.step(&self.inner.scripts.move_undo, here, id, token).await
-    }
-
-    async fn step(
-        &self,
-        script: &super::script::NamedScript,
-        here: &Specialty,
-        id: &TaskId,
-        token: &str,
-    ) -> Result<(), QueueError> {
-        let keys = self.keys().specialty(here);
-        script.call::<u8>(&self.inner.connections, keys.base(), &[id.as_str(), token]).await?;
-        Ok(())
-    }
-}
-
-fn bytes(value: &Value) -> Vec<u8> {
-    redis::from_redis_value_ref(value).unwrap_or_default()
 }
 
 #[cfg(test)]

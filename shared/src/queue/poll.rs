@@ -7,6 +7,9 @@ use redis::Value;
 use super::{Queue, QueueError, inspect::first_word, issue::TRIGGER_LIFE};
 use crate::RepositoryName;
 
+/// How long it is kept how far a repository was polled that nobody polls any more.
+const POLL_LIFE: Duration = Duration::from_secs(365 * 86_400);
+
 /// How far a list of changes has been handled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PollCursor {
@@ -52,9 +55,9 @@ impl Queue {
         overlap: Duration,
     ) -> Result<PollTurnAnswer, QueueError> {
         let key = self.keys().poll(repository);
-        let seconds = [overlap, TRIGGER_LIFE / 2].map(|time| time.as_secs().to_string());
-        let [overlap_s, back_s] = seconds;
-        let args = [owner.to_owned(), ms(lease), ms(interval), overlap_s, back_s];
+        let seconds = [overlap, TRIGGER_LIFE / 2, POLL_LIFE].map(|time| time.as_secs().to_string());
+        let [overlap_s, back_s, life_s] = seconds;
+        let args = [owner.to_owned(), ms(lease), ms(interval), overlap_s, back_s, life_s];
         let answer: Vec<Value> =
             self.inner.scripts.poll_take.call(&self.inner.connections, &key, &args).await?;
         let unexpected = |error| QueueError::unexpected("poll_take", error);

@@ -1,7 +1,7 @@
 //! A person wants a task to run again that ended without a result.
 
 use super::{Queue, QueueError, enqueue_issue::ISSUE_PROVISIONAL_MS, inspect::first_word};
-use crate::{RepositoryName, TaskId, TaskRecord};
+use crate::{RepositoryName, TaskId, TaskRecord, crash_point::CrashPoint};
 
 /// The answer to a manual retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +34,12 @@ impl Queue {
         {
             return Ok(RerunAnswer::IssueTaken { task });
         }
+        CrashPoint::RerunIssueTaken.reached();
         let asked = self.ask(id, &self.inner.scripts.rerun, &[id.as_str(), by]).await?;
         let Some((specialty, answer)) = asked else { return Ok(RerunAnswer::Unknown) };
         match first_word(&answer).as_str() {
             "pending" => {
+                CrashPoint::RerunPending.reached();
                 self.follow_answer(&specialty, id, &answer).await;
                 Ok(RerunAnswer::Pending)
             }

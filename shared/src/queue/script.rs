@@ -9,7 +9,10 @@ const PRELUDE: &str = include_str!("lua/prelude.lua");
 
 /// What stands between the prelude and the scripts that mention any of its names.
 const PARTS: [(&[&str], &str); 5] = [
-    (&["WAITS", "IN_TRANSIT", "park(", "effect(", "gone_elsewhere(", "place("], include_str!("lua/transit.lua")),
+    (
+        &["WAITS", "IN_TRANSIT", "park(", "effect(", "gone_elsewhere(", "place("],
+        include_str!("lua/transit.lua"),
+    ),
     (&["lose("], include_str!("lua/lose.lua")),
     (&["audit("], include_str!("lua/audit.lua")),
     (&["admit("], include_str!("lua/admit.lua")),

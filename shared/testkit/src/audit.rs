@@ -148,10 +148,10 @@ fn across(
                 listed = redis::cmd("SMEMBERS").arg(&key).query(connection)?;
             }
             "workers" if rest.is_empty() => {}
-            "drained" | "poll" => {}
+            "drained" => {}
             "account" if rest.ends_with(":spent") => spent(connection, &key, ttl_ms, audit)?,
-            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" if ttl_ms > 0 => {}
-            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" => {
+            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" | "poll" if ttl_ms > 0 => {}
+            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" | "poll" => {
                 audit.findings.push(format!("{key} has no end"));
             }
             _ => audit.findings.push(format!("{key} belongs to no known family")),

@@ -19,24 +19,40 @@ const NODE_TIMEOUT_MS: &str = "1000";
 /// Three masters, with a replica each where asked for; killed when dropped.
 pub struct RedisCluster {
     pub nodes: Vec<RedisServer>,
+    /// What redis-cli needs to reach them.
+    access: Vec<String>,
 }
 
 impl RedisCluster {
     /// Three masters.
     pub fn start() -> Result<Self> {
-        Self::start_with(3, 0)
+        Self::start_with(RedisServer::start_on_port, &[], Vec::new(), 3, 0)
     }
 
     /// Three masters and a replica of each.
     pub fn start_with_replicas() -> Result<Self> {
-        Self::start_with(6, 1)
+        Self::start_with(RedisServer::start_on_port, &[], Vec::new(), 6, 1)
     }
 
-    fn start_with(nodes: usize, replicas: usize) -> Result<Self> {
-        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS];
-        let nodes: Vec<RedisServer> =
-            (0..nodes).map(|_| RedisServer::start_on_port(&arguments)).collect::<Result<_>>()?;
-        let cluster = Self { nodes };
+    /// Three masters that speak TLS alone, with each other as well. `files`: `--tls-ca-cert-file` and the like, each with
+    /// its value; `ca` is the former.
+    pub fn start_with_tls(files: &[&str], ca: &str) -> Result<Self> {
+        let arguments = [files, &["--tls-cluster", "yes"]].concat();
+        let access = ["--tls", "--cacert", ca].map(str::to_owned).to_vec();
+        Self::start_with(RedisServer::start_with_tls, &arguments, access, 3, 0)
+    }
+
+    fn start_with(
+        start: fn(&[&str]) -> Result<RedisServer>,
+        further: &[&str],
+        access: Vec<String>,
+        nodes: usize,
+        replicas: usize,
+    ) -> Result<Self> {
+        let arguments =
+            [&["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS], further].concat();
+        let nodes: Vec<RedisServer> = (0..nodes).map(|_| start(&arguments)).collect::<Result<_>>()?;
+        let cluster = Self { nodes, access };
         let replicas = replicas.to_string();
         let addresses: Vec<String> = cluster.nodes.iter().map(RedisServer::address).collect();
         let mut words = vec!["create"];
@@ -54,7 +70,7 @@ impl RedisCluster {
 
     /// Runs `redis-cli --cluster` and returns what it prints.
     pub fn cli(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").arg("--cluster").args(words).env_clear().output()?;
+        let output = Command::new("redis-cli").args(&self.access).arg("--cluster").args(words).env_clear().output()?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             bail!("redis-cli --cluster {}: {printed}", words.join(" "));

@@ -26,16 +26,35 @@ impl RedisSentinels {
     /// Starts them and waits until the sentinels know of each other and of the replica. `of_servers` and
     /// `of_sentinels` are further arguments and lines of configuration, such as passwords.
     pub fn start_with(of_servers: &[&str], of_sentinels: &str) -> Result<Self> {
-        let master = RedisServer::start_on_port(of_servers)?;
+        Self::launch(RedisServer::start_on_port, of_servers, of_sentinels, false)
+    }
+
+    /// All five speak TLS alone, with each other as well. `files`: what both kinds are told, `tls-ca-cert-file` and the
+    /// like, each with its value.
+    pub fn start_with_tls(files: &[(&str, &str)]) -> Result<Self> {
+        let told = [files, &[("tls-replication", "yes")]].concat();
+        let of_servers: Vec<String> =
+            told.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect();
+        let of_servers: Vec<&str> = of_servers.iter().map(String::as_str).collect();
+        let of_sentinels: String = told.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+        Self::launch(RedisServer::start_with_tls, &of_servers, &of_sentinels, true)
+    }
+
+    fn launch(
+        start: fn(&[&str]) -> Result<RedisServer>,
+        of_servers: &[&str],
+        of_sentinels: &str,
+        tls: bool,
+    ) -> Result<Self> {
+        let master = start(of_servers)?;
         let port = master.port().to_string();
-        let replica =
-            RedisServer::start_on_port(&[of_servers, &["--replicaof", "127.0.0.1", &port]].concat())?;
+        let replica = start(&[of_servers, &["--replicaof", "127.0.0.1", &port]].concat())?;
         let lines = format!(
             "sentinel monitor {SERVICE} 127.0.0.1 {port} 2\n\
              sentinel down-after-milliseconds {SERVICE} 500\n\
              sentinel failover-timeout {SERVICE} 3000\n{of_sentinels}\n"
         );
-        let sentinels = (0..3).map(|_| RedisServer::start_sentinel(&lines)).collect::<Result<_>>()?;
+        let sentinels = (0..3).map(|_| RedisServer::start_sentinel(&lines, tls)).collect::<Result<_>>()?;
         let group = Self { servers: vec![master, replica], sentinels };
         group.await_readiness()?;
         Ok(group)

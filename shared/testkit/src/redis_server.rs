@@ -33,13 +33,13 @@ pub struct RedisServer {
     extra_args: Vec<String>,
     port: u16,
     role: Role,
+    /// The port speaks TLS alone.
+    tls: bool,
     guard: Child,
 }
 
 enum Role {
     Server,
-    /// The port speaks TLS alone.
-    TlsServer,
     /// Its configuration file holds what it learns.
     Sentinel,
 }
@@ -52,22 +52,22 @@ impl RedisServer {
 
     /// Starts a server with further arguments, such as `["--maxmemory", "10mb"]`.
     pub fn start_with(extra_args: &[&str]) -> Result<Self> {
-        Self::start_as(Role::Server, 0, extra_args)
+        Self::start_as(Role::Server, false, 0, extra_args)
     }
 
     /// Starts a server that listens on a port of loopback as well.
     pub fn start_on_port(extra_args: &[&str]) -> Result<Self> {
-        Self::on_free_port(|port| Self::start_as(Role::Server, port, extra_args))
+        Self::on_free_port(|port| Self::start_as(Role::Server, false, port, extra_args))
     }
 
-    /// Starts a sentinel with these lines of configuration.
-    pub fn start_sentinel(lines: &str) -> Result<Self> {
-        Self::on_free_port(|port| Self::start_as(Role::Sentinel, port, &[lines]))
+    /// Starts a sentinel with these lines of configuration; `tls`: its port speaks that alone.
+    pub fn start_sentinel(lines: &str, tls: bool) -> Result<Self> {
+        Self::on_free_port(|port| Self::start_as(Role::Sentinel, tls, port, &[lines]))
     }
 
     /// Starts a server that speaks TLS alone, on the returned server's port.
     pub fn start_with_tls(extra_args: &[&str]) -> Result<Self> {
-        Self::on_free_port(|port| Self::start_as(Role::TlsServer, port, extra_args))
+        Self::on_free_port(|port| Self::start_as(Role::Server, true, port, extra_args))
     }
 
     /// Between finding a free port and using it, another may take it.
@@ -80,7 +80,7 @@ impl RedisServer {
         start(free_port()?)
     }
 
-    fn start_as(role: Role, port: u16, extra_args: &[&str]) -> Result<Self> {
+    fn start_as(role: Role, tls: bool, port: u16, extra_args: &[&str]) -> Result<Self> {
         // Short: a unix socket's path holds 107 bytes at most.
         let dir = tempfile::Builder::new().prefix("ccc-").tempdir_in("/tmp")?.keep();
         let extra_args = extra_args.iter().map(ToString::to_string).collect();
@@ -93,7 +93,7 @@ impl RedisServer {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let mut server = Self { dir, child: None, extra_args, port, role, guard };
+        let mut server = Self { dir, child: None, extra_args, port, role, tls, guard };
         server.spawn()?;
         Ok(server)
     }
@@ -198,14 +198,11 @@ impl RedisServer {
     fn program(&self) -> Result<Command> {
         let mut command = Command::new("redis-server");
         let (socket, port) = (self.socket(), self.port.to_string());
+        let (plain, tls) = if self.tls { ("0", port.as_str()) } else { (port.as_str(), "0") };
         match self.role {
-            Role::Server | Role::TlsServer => {
-                let ports = match self.role {
-                    Role::TlsServer => ["--port", "0", "--tls-port", &port],
-                    _ => ["--port", &port, "--tls-port", "0"],
-                };
+            Role::Server => {
                 command
-                    .args(ports)
+                    .args(["--port", plain, "--tls-port", tls])
                     .args(["--bind", "127.0.0.1"])
                     .args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
                     .args([
@@ -226,7 +223,9 @@ impl RedisServer {
                 let file = self.dir.join("sentinel.conf");
                 if !file.exists() {
                     let (dir, socket) = (self.dir.display(), socket.display());
-                    let own = format!("port {port}\nbind 127.0.0.1\ndir {dir}\nunixsocket {socket}\n");
+                    let own = format!(
+                        "port {plain}\ntls-port {tls}\nbind 127.0.0.1\ndir {dir}\nunixsocket {socket}\n"
+                    );
                     fs::write(&file, own + &self.extra_args.join("\n"))?;
                 }
                 command.arg(file).arg("--sentinel");

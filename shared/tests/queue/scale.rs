@@ -1,10 +1,15 @@
 //! So many tasks that whatever looks at all of them would show.
 
-use std::{collections::BTreeSet, env, time::Duration};
+use std::{
+    collections::BTreeSet,
+    env,
+    time::{Duration, Instant},
+};
 
+use futures_util::future::join_all;
 use shared::{
-    Outcome,
-    queue::{Claim, Holder, Renewal, Swept},
+    Outcome, Priority,
+    queue::{Asked, Change, Claim, Holder, Renewal, Settlement, Swept},
 };
 use tokio::task::JoinSet;
 
@@ -37,9 +42,9 @@ fn ids(tasks: &[shared::queue::Claimed]) -> Vec<&str> {
     tasks.iter().map(|claimed| claimed.lease.id.as_str()).collect()
 }
 
-/// `QUEUE_WAITING=1000000` for the long form.
-fn waiting() -> usize {
-    env::var("QUEUE_WAITING").map_or(100_000, |text| text.parse().expect("QUEUE_WAITING is a number"))
+/// A number that a variable replaces in the long form, such as `QUEUE_WAITING=1000000`.
+fn many(variable: &str, short: usize) -> usize {
+    env::var(variable).map_or(short, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
 #[tokio::test]
@@ -52,7 +57,7 @@ async fn what_comes_back_is_next_however_many_wait() {
     s.claimed(&holder("silent")).await;
     let stopped = s.claimed(&holder("stopped")).await.lease;
     let limited = s.claimed(&holder("limited")).await.lease;
-    enqueued_many(&s, "waiting", waiting());
+    enqueued_many(&s, "waiting", many("QUEUE_WAITING", 100_000));
     s.queue.suspend_account("team", Duration::from_secs(600)).await.unwrap();
     s.queue.release(&limited, "usage limit").await.unwrap();
     s.queue.release(&stopped, "shutdown").await.unwrap();
@@ -108,6 +113,31 @@ async fn among_ten_thousand_active_tasks_a_restarted_worker_gives_its_own_back_a
 }
 
 #[tokio::test]
+async fn a_waiting_task_that_is_moved_or_changed_leaves_no_entry_that_anybody_runs() {
+    let s = Setting::new();
+    for id in ["moved", "elsewhere", "changed", "stays"] {
+        s.enqueued(id).await;
+    }
+    let entries = |priority: &str| s.redis::<u64>(&format!("XLEN $:{{backend}}:tasks:{priority}"));
+    let id = |name: &str| name.parse::<shared::TaskId>().unwrap();
+    assert_eq!(s.queue.move_priority(&id("moved"), Priority::High, "ada").await.unwrap(), Asked::Done);
+    assert_eq!((entries("high"), entries("medium")), (1, 3), "its old entry is gone");
+    let frontend = "frontend".parse().unwrap();
+    assert_eq!(s.queue.move_specialty(&id("elsewhere"), &frontend, "ada").await.unwrap(), Asked::Done);
+    assert_eq!(entries("medium"), 2, "that of the other, too");
+    let change = Change { body: Some("another text".to_owned()), ..Change::default() };
+    assert_eq!(s.queue.change(&id("changed"), &change, "ada").await.unwrap(), Asked::Done);
+    let claimed = s.claim(&holder("w"), 9).await;
+    assert_eq!(ids(&claimed), ["moved", "changed", "stays"]);
+    assert_eq!(claimed[1].spec.as_ref().unwrap().body, "another text", "the text in its entry is ignored");
+    let Claim::Tasks { tasks, .. } = s.queue.claim(&holder("w"), &frontend, 9, "n").await.unwrap() else {
+        panic!("not paused")
+    };
+    assert_eq!(ids(&tasks), ["elsewhere"]);
+    s.audit().assert_sound();
+}
+
+#[tokio::test]
 async fn ten_thousand_orphaned_entries_in_front_are_dropped_in_short_claims() {
     let s = Setting::alone(|_| {});
     enqueued_many(&s, "gone", 10_000);
@@ -135,13 +165,14 @@ async fn ten_thousand_orphaned_entries_in_front_are_dropped_in_short_claims() {
 
 #[tokio::test]
 async fn however_fast_tasks_are_settled_what_is_kept_of_them_stays_within_its_limits() {
-    const TASKS: usize = 4_000;
+    let many = many("QUEUE_SETTLED", 4_000);
     let s = Setting::alone(|q| {
         (q.lease_ms, q.finished_count_max, q.events_count_max) = (600_000, 100, 500);
     });
     s.enqueued("first").await;
-    enqueued_many(&s, "t", TASKS);
-    s.redis::<u64>(&format!("HINCRBY $:{{backend}}:stats enqueued {TASKS}"));
+    enqueued_many(&s, "t", many);
+    s.redis::<u64>(&format!("HINCRBY $:{{backend}}:stats enqueued {many}"));
+    let began = Instant::now();
     let mut workers = JoinSet::new();
     for worker in 0..8 {
         let (queue, me) = (s.queue.clone(), holder(&format!("w{worker}")));
@@ -153,16 +184,22 @@ async fn however_fast_tasks_are_settled_what_is_kept_of_them_stays_within_its_li
                 if tasks.is_empty() {
                     return leases;
                 }
-                for claimed in tasks {
-                    let outcome = Outcome::NoChange { answer: String::new() };
-                    queue.complete(&claimed.lease, &outcome).await.unwrap();
-                    leases.push(claimed.lease);
+                let outcome = Outcome::NoChange { answer: String::new() };
+                let settled = tasks.iter().map(|claimed| queue.complete(&claimed.lease, &outcome));
+                for settlement in join_all(settled).await {
+                    assert_eq!(settlement.unwrap(), Settlement::Done);
                 }
+                leases.extend(tasks.into_iter().map(|claimed| claimed.lease));
             }
         });
     }
     let leases: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
-    assert_eq!(leases.len(), TASKS + 1);
+    println!(
+        "{} tasks settled, {:.0} a second",
+        leases.len(),
+        leases.len() as f64 / began.elapsed().as_secs_f64()
+    );
+    assert_eq!(leases.len(), many + 1);
     assert!(s.queue.renew(&leases[..100]).await.unwrap().iter().all(|answer| *answer == Renewal::Lost));
     // The generator takes no locators.
     let mut audit = s.audit();

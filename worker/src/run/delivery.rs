@@ -147,6 +147,7 @@ impl Delivery<'_> {
         if let Err(problem) = pulls.adorn(&published, &self.attempt.config.publish).await {
             reporter.engine(&format!("labels, assignees or reviewers were not set: {problem}")).await;
         }
+        CrashPoint::Adorned.reached();
         Ok(published)
     }
 

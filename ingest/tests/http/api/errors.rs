@@ -33,7 +33,7 @@ async fn what_is_not_there_or_not_taken_is_told() {
         ("DELETE", "/api/tasks", "GET, HEAD, POST"),
         ("POST", "/health", "GET, HEAD"),
         ("GET", "/api/tasks/x/cancel", "POST"),
-        ("PUT", "/api/tasks/x", "GET, HEAD"),
+        ("PUT", "/api/tasks/x", "GET, HEAD, PATCH, DELETE"),
     ] {
         let answer = Call { method, ..Call::get(path) }.send(ingester.api).await;
         assert_eq!((answer.status, answer.problem()), (405, "no-such-method"), "{method} {path}");

@@ -1,6 +1,7 @@
 -- poll_take: the turn to poll a repository, if it is due and nobody else has it. The next is due an interval from now.
 -- KEYS    1 hash: owner, until (ms), due (ms), fence, issues and comments (s), issues_etag, comments_etag
--- ARGV    1 owner, 2 lease in ms, 3 interval in ms, 4 overlap in s, 5 how far to look back at most, in s
+-- ARGV    1 owner, 2 lease in ms, 3 interval in ms, 4 overlap in s, 5 how far to look back at most, in s, 6 life in s of
+--         what is known of a repository that nobody polls any more
 -- returns {'ours', fence, issues, its etag, comments, its etag} | {'wait', ms}
 -- An end or a due time further off than this call could have set it was set before the clock was set back, and does
 -- not count. An owner who asks again had its answer lost.
@@ -20,4 +21,5 @@ end
 local issues, comments = since(f[5]), since(f[6])
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%d', ms + ARGV[2]),
   'due', string.format('%d', ms + ARGV[3]), 'fence', fence, 'issues', issues, 'comments', comments)
+redis.call('EXPIRE', KEYS[1], ARGV[6])
 return { 'ours', fence, issues, f[7] or '', comments, f[8] or '' }

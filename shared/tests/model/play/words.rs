@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{
     Failure, Outcome, TaskSpec,
     lifecycle::Fence,
-    queue::{Claimed, Lease, Settlement},
+    queue::{Claimed, Lease},
     task_log::{LogLine, LogStream},
 };
 
