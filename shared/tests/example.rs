@@ -1,4 +1,4 @@
-//! The example runs as its text says.
+//! The example runs as its text says, and the README shows it.
 #![cfg(test)]
 
 use std::process::Command;
@@ -22,4 +22,15 @@ fn the_example_runs_against_a_real_server_and_leaves_no_task() {
     let refused = Command::new(&example).env_clear().output().unwrap();
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("say where Redis is"));
+}
+
+#[test]
+fn what_the_readme_shows_is_the_example() {
+    let (readme, example) = (include_str!("../README.md"), include_str!("../examples/queue.rs"));
+    let blocks: Vec<&str> =
+        readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 4);
+    for block in blocks {
+        assert!(example.contains(block), "not in the example:\n{block}");
+    }
 }

@@ -47,7 +47,7 @@ impl Forge {
         Self::on(Cluster::with_agent(TIGHT, script)).await
     }
 
-    async fn on(mut cluster: Cluster) -> Self {
+    pub async fn on(mut cluster: Cluster) -> Self {
         let files = [("Makefile", "test:\n\tgrep -qx 42 answer\n"), ("answer", "41\n")];
         let github = TestGitHub::start(GitRemote::with_files(&files).unwrap()).await.unwrap();
         let settings = [

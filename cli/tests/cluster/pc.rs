@@ -12,7 +12,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use shared::{Priority, Status, TaskId, TaskRecord, TaskSpec, config::Config, queue::Queue};
+use shared::{
+    Priority, Status, TaskId, TaskRecord, TaskSpec,
+    config::{Config, RedisConfig},
+    queue::Queue,
+};
 use tempfile::TempDir;
 use testkit::{RedisServer, git::GitRemote};
 
@@ -26,9 +30,10 @@ pub const TIGHT: (u64, u64, u64) = (3_000, 500, 300);
 pub const LONG: (u64, u64, u64) = (600_000, 500, 300);
 
 pub struct Cluster {
+    /// The server, where there is one; idle where the queue is on others.
     pub redis: RedisServer,
-    /// The variable that names it, and what it says.
-    address: (&'static str, String),
+    /// The variables that name where the queue is.
+    servers: Vec<(&'static str, String)>,
     pub remote: GitRemote,
     pub dir: TempDir,
     pub queue: Queue,
@@ -56,7 +61,8 @@ impl Cluster {
     pub fn with_agent(times: (u64, u64, u64), agent_script: &str) -> Self {
         let redis = RedisServer::start().expect("redis-server starts");
         let url = redis.url();
-        Self::on_redis(redis, ("REDIS_URL", url), times, agent_script)
+        let name = |config: &mut RedisConfig| config.url = url.clone().into();
+        Self::on_redis(redis, name, vec![("REDIS_URL", url.clone())], times, agent_script)
     }
 
     /// The same on a Redis Cluster, of one node: what lies in different slots takes several steps.
@@ -67,12 +73,26 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(5));
         }
         let address = redis.address();
-        Self::on_redis(redis, ("CLAUDE_CLUSTER__REDIS__CLUSTER", address), times, agent_script)
+        let name = |config: &mut RedisConfig| config.cluster = vec![address.clone()];
+        let servers = vec![("CLAUDE_CLUSTER__REDIS__CLUSTER", address.clone())];
+        Self::on_redis(redis, name, servers, times, agent_script)
+    }
+
+    /// The same on servers of the test's own, as `name` names them for the test and `servers` for its processes.
+    pub fn on_servers(
+        name: impl FnOnce(&mut RedisConfig),
+        servers: Vec<(&'static str, String)>,
+        times: (u64, u64, u64),
+        agent_script: &str,
+    ) -> Self {
+        let idle = RedisServer::start().expect("redis-server starts");
+        Self::on_redis(idle, name, servers, times, agent_script)
     }
 
     fn on_redis(
         redis: RedisServer,
-        address: (&'static str, String),
+        name: impl FnOnce(&mut RedisConfig),
+        servers: Vec<(&'static str, String)>,
         times: (u64, u64, u64),
         agent_script: &str,
     ) -> Self {
@@ -85,13 +105,10 @@ impl Cluster {
         fs::write(&agent, agent_script).expect("the agent is written");
         fs::set_permissions(&agent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
         let mut config = Config::defaults().expect("defaults");
-        match &address {
-            ("REDIS_URL", url) => config.redis.url = url.clone().into(),
-            (_, node) => config.redis.cluster = vec![node.clone()],
-        }
+        name(&mut config.redis);
         (config.queue.lease_ms, config.queue.beat_ms, config.queue.sweep_ms) = times;
         let queue = Queue::open(&config.redis, &config.queue).expect("the address is good");
-        Self { redis, address, remote, dir, queue, marker, settings: Vec::new(), times, agent }
+        Self { redis, servers, remote, dir, queue, marker, settings: Vec::new(), times, agent }
     }
 
     /// Starts a worker called `node` on a PC called `pc`; its state outlives it.
@@ -123,7 +140,7 @@ impl Cluster {
             .env("HOME", state)
             .env("XDG_STATE_HOME", state)
             .env("XDG_CONFIG_HOME", state)
-            .env(self.address.0, &self.address.1)
+            .envs(self.servers.iter().map(|(name, value)| (name, value)))
             .env("GITHUB_TOKEN", "ghp_canary_token")
             .env("GITHUB_WEBHOOK_SECRET", "canary-webhook-secret")
             .env("CLAUDE_CLUSTER__QUEUE__LEASE_MS", lease.to_string())

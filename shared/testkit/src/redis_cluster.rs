@@ -70,7 +70,8 @@ impl RedisCluster {
 
     /// Runs `redis-cli --cluster` and returns what it prints.
     pub fn cli(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").args(&self.access).arg("--cluster").args(words).env_clear().output()?;
+        let output =
+            Command::new("redis-cli").args(&self.access).arg("--cluster").args(words).env_clear().output()?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             bail!("redis-cli --cluster {}: {printed}", words.join(" "));

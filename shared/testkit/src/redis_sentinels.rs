@@ -36,8 +36,8 @@ impl RedisSentinels {
         let of_servers: Vec<String> =
             told.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect();
         let of_servers: Vec<&str> = of_servers.iter().map(String::as_str).collect();
-        let of_sentinels: String = told.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
-        Self::launch(RedisServer::start_with_tls, &of_servers, &of_sentinels, true)
+        let lines: Vec<String> = told.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        Self::launch(RedisServer::start_with_tls, &of_servers, &lines.join("\n"), true)
     }
 
     fn launch(

@@ -2,11 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use shared::queue::{Enqueued, QueueError, Renewal, Waited};
+use shared::{
+    Failure, Outcome, TaskId, TaskSpec,
+    queue::{Claim, Claimed, Enqueued, Queue, QueueError, Renewal, Settlement, Waited},
+};
 use testkit::RedisServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::setting::{backend, holder, queue_at, queue_on, task};
+
+async fn claimed(queue: &Queue, slots: usize) -> Vec<Claimed> {
+    match queue.claim(&holder("w1"), &backend(), slots, "n").await.unwrap() {
+        Claim::Tasks { tasks, .. } => tasks,
+        Claim::Paused => panic!("not paused"),
+    }
+}
 
 #[tokio::test]
 async fn a_killed_redis_is_told_and_survived_and_nothing_acknowledged_is_lost() {
@@ -244,4 +254,56 @@ async fn a_server_is_reached_with_the_user_and_in_the_database_that_keys_or_url_
     let wrong = queue_at(&format!("{}?user=app&pass=wrong", server.url()), "ccc", |_| {});
     let error = wrong.enqueue(&task("b", "backend")).await.unwrap_err();
     assert!(matches!(&error, QueueError::Refused(text) if text.contains("redis.password")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_master_that_misses_its_replicas_refuses_for_the_time_being_and_nothing_is_half_written() {
+    let server = RedisServer::start().unwrap();
+    let queue = queue_at(&server.url(), "ccc", |q| q.lease_ms = 600_000);
+    let waits = task("waits", "backend");
+    queue.enqueue(&waits).await.unwrap();
+    queue.hold(&task("held", "backend")).await.unwrap();
+    let lease = claimed(&queue, 1).await.remove(0).lease;
+    queue.enqueue(&task("fresh", "backend")).await.unwrap();
+    server.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).unwrap();
+    let dump = || -> Vec<(String, Vec<u8>)> {
+        let mut keys: Vec<String> = server.command(&["KEYS", "*"]).unwrap();
+        keys.sort();
+        keys.into_iter().map(|key| (key.clone(), server.command(&["DUMP", &key]).unwrap())).collect()
+    };
+    let before = dump();
+    let issue = TaskSpec { issue: Some(7), ..task("issue", "backend") };
+    let id = |name: &str| name.parse::<TaskId>().unwrap();
+    let refusals = [
+        queue.enqueue(&task("b", "backend")).await.map(drop),
+        queue.enqueue_issue(&issue, Some("guid")).await.map(drop),
+        queue.hold(&task("c", "backend")).await.map(drop),
+        queue.claim(&holder("w2"), &backend(), 2, "n").await.map(drop),
+        queue.renew(std::slice::from_ref(&lease)).await.map(drop),
+        queue.complete(&lease, &Outcome::NoChange { answer: String::new() }).await.map(drop),
+        queue.retry(&lease, &Failure::transient("x"), Duration::ZERO).await.map(drop),
+        queue.release(&lease, "shutdown").await.map(drop),
+        queue.cancel(&id("fresh"), "ada").await.map(drop),
+        queue.move_specialty(&id("fresh"), &"frontend".parse().unwrap(), "ada").await.map(drop),
+        queue.delete(&id("held"), "ada").await.map(drop),
+        queue.sweep(&backend()).await.map(drop),
+        // It may have been replaced: whoever asks it must not publish.
+        queue.still_held(&lease).await.map(drop),
+        queue.beat(&crate::beats::info("w1", "w1-1")).await.map(drop),
+        queue.suspend_account("team", Duration::from_secs(60)).await,
+    ];
+    for (place, refusal) in refusals.into_iter().enumerate() {
+        let error = refusal.expect_err("refused");
+        assert!(error.is_passing(), "{place}: {error:?}");
+        let said = error.to_string();
+        assert!(said.contains("replica") && said.contains("min-replicas-to-write"), "{place}: {said}");
+    }
+    assert_eq!(dump(), before, "nothing is half written");
+    assert!(queue.task(&waits.id).await.unwrap().is_some(), "it is read");
+    server.command::<()>(&["CONFIG", "SET", "min-replicas-to-write", "0"]).unwrap();
+    assert_eq!(
+        queue.complete(&lease, &Outcome::NoChange { answer: String::new() }).await.unwrap(),
+        Settlement::Done
+    );
+    assert_eq!(claimed(&queue, 2).await.len(), 1);
 }

@@ -1,13 +1,21 @@
 //! Redis over TLS: an authority of one's own, certificates of clients, and what is said of bad ones.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use shared::{
     TaskSpec,
     config::{Config, RedisConfig},
     queue::{Queue, QueueError, Waited},
 };
-use testkit::RedisServer;
+use testkit::{RedisCluster, RedisSentinels, RedisServer, redis_sentinels::SERVICE};
+
+/// How long a failover may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An authority, and signed by it: certificates of a server at `127.0.0.1`, of the same server as of yesterday, and of
 /// a client. All below `dir`.
@@ -27,21 +35,24 @@ fn certificates(dir: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// A server that shows this certificate; `clients`: whether it asks for one.
-fn server(dir: &Path, certificate: &str, clients: &str) -> RedisServer {
+/// What a server is told that shows this certificate; `clients`: whether it asks for one.
+fn told(dir: &Path, certificate: &str, clients: &str) -> [(&'static str, String); 4] {
     let file = |name: &str| dir.join(name).display().to_string();
-    let (ca, cert, key) = (file("ca.pem"), file(certificate), file("server.key"));
-    RedisServer::start_with_tls(&[
-        "--tls-auth-clients",
-        clients,
-        "--tls-ca-cert-file",
-        &ca,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-    ])
-    .unwrap()
+    [
+        ("tls-auth-clients", clients.to_owned()),
+        ("tls-ca-cert-file", file("ca.pem")),
+        ("tls-cert-file", file(certificate)),
+        ("tls-key-file", file("server.key")),
+    ]
+}
+
+fn arguments(told: &[(&str, String)]) -> Vec<String> {
+    told.iter().flat_map(|(name, value)| [format!("--{name}"), value.clone()]).collect()
+}
+
+fn server(dir: &Path, certificate: &str, clients: &str) -> RedisServer {
+    let arguments = arguments(&told(dir, certificate, clients));
+    RedisServer::start_with_tls(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
 }
 
 fn queue(url: &str, ca: &str, change: impl FnOnce(&mut RedisConfig)) -> Result<Queue, QueueError> {
@@ -86,6 +97,60 @@ async fn a_server_is_spoken_to_over_tls_when_the_given_authority_vouches_for_its
     refused(queue(&by_name, &ca, |_| {}), "call the server by a name").await;
     let nonsense = queue(&url, "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n", |_| {});
     assert!(matches!(nonsense, Err(QueueError::Address(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_and_their_servers_are_spoken_to_over_tls_and_a_failover_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, elsewhere) = (dir.path().join("here"), dir.path().join("elsewhere"));
+    certificates(&here);
+    certificates(&elsewhere);
+    let files = told(&here, "server.pem", "no");
+    let files = files.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let group = RedisSentinels::start_with_tls(&files).unwrap();
+    let ca = |dir: &Path| fs::read_to_string(dir.join("ca.pem")).unwrap();
+    let named = |redis: &mut RedisConfig| {
+        (redis.sentinels, redis.service) = (group.addresses(), SERVICE.to_owned());
+        (redis.tls, redis.sentinel_tls) = (true, true);
+    };
+    let there = queue("", &ca(&here), named).unwrap();
+    works(&there, "t-1").await;
+    refused(queue("", &ca(&elsewhere), named), "set redis.ca").await;
+    tokio::task::block_in_place(|| group.fail_over()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = there.check().await {
+        assert!(error.is_passing() && Instant::now() < deadline, "{error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    works(&there, "t-2").await;
+    assert!(there.task(&"t-1".parse().unwrap()).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nodes_of_a_cluster_are_spoken_to_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, elsewhere) = (dir.path().join("here"), dir.path().join("elsewhere"));
+    certificates(&here);
+    certificates(&elsewhere);
+    let arguments = arguments(&told(&here, "server.pem", "no"));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let authority = here.join("ca.pem").display().to_string();
+    let cluster = RedisCluster::start_with_tls(&arguments, &authority).unwrap();
+    let ca = |dir: &Path| fs::read_to_string(dir.join("ca.pem")).unwrap();
+    let named = |redis: &mut RedisConfig| (redis.cluster, redis.tls) = (cluster.addresses(), true);
+    let there = queue("", &ca(&here), named).unwrap();
+    works(&there, "t-1").await;
+    // A second specialty, on another node.
+    let names = ["backend", "frontend", "testing", "devops"];
+    let owner = |name: &str| cluster.owner(&format!("{{{name}}}")).unwrap().port();
+    let other = names.into_iter().find(|name| owner(name) != owner("general")).unwrap();
+    let spec = TaskSpec {
+        specialty: other.parse().unwrap(),
+        ..TaskSpec::new("t-2".parse().unwrap(), "o/n".parse().unwrap(), "over TLS")
+    };
+    there.enqueue(&spec).await.unwrap();
+    assert!(there.task(&spec.id).await.unwrap().is_some());
+    refused(queue("", &ca(&elsewhere), named), "set redis.ca").await;
 }
 
 #[tokio::test]
