@@ -16,14 +16,14 @@ use crate::{
 const TIMES: (u64, u64, u64) = (6_000, 500, 300);
 
 /// Solves the issue when it is let go.
-const WAITING_SOLVER: &str = r#"#!/bin/sh
+const WAITING_SOLVER: &str = r"#!/bin/sh
 cat > /dev/null
 touch begun
 while ! test -e go; do sleep 0.05; done
 rm begun go
 echo 42 > answer
 echo 'It is 42 now.'
-"#;
+";
 
 /// Delivers until somebody takes it, as an operator does who has it delivered again.
 async fn delivered(url: &str, guid: &str) -> Value {

@@ -340,7 +340,8 @@ fn page<T>(all: &[T], asked: &Asked, shown: impl Fn(&T) -> Value) -> Value {
 fn comment(comment: &Comment) -> Value {
     json!({
         "id": comment.id, "body": comment.body, "user": {"login": comment.author, "type": "User"},
-        "author_association": comment.association, "created_at": comment.at, "updated_at": comment.at
+        "author_association": comment.association, "created_at": comment.at, "updated_at": comment.at,
+        "issue_url": "http://127.0.0.1/repos/octo/cat/issues/7"
     })
 }
 
