@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use shared::{
     Failure, Outcome, RepositoryName, TaskSpec,
-    queue::{AgedLine, Ended, PollTurnAnswer, Settlement, Trim},
+    queue::{AgedLine, Ended, Expense, PollTurnAnswer, Settlement, Trim},
     task_log::{LogLine, LogStream},
 };
 
@@ -40,7 +40,7 @@ enum Bound {
 }
 
 /// The name in keys.rs, what keys of the kind begin with, and the bound.
-const KINDS: [(&str, &str, Bound); 30] = [
+const KINDS: [(&str, &str, Bound); 31] = [
     ("TASKS", "$:{backend}:tasks:", Bound::Rest),
     ("AGAIN", "$:{backend}:again", Bound::Rest),
     ("RECORD", "$:{backend}:task:", Bound::Kept(3)),
@@ -73,6 +73,7 @@ const KINDS: [(&str, &str, Bound); 30] = [
     ("poll", "$:poll:", Bound::Life),
     ("delivery", "$:delivery:", Bound::Life),
     ("account_limited", "$:account:", Bound::Life),
+    ("account_spent", "$:account:{", Bound::Life),
     ("issue_by_name", "$:issue:", Bound::Rest),
 ];
 
@@ -122,6 +123,8 @@ impl Setting {
         let lines: Vec<AgedLine> =
             (0..2 * LOG_LINES_MAX).map(|_| LogLine::new(LogStream::Agent, "a line").into()).collect();
         self.queue.append_log(&first, 1, &lines).await.unwrap();
+        let expense = Expense { number: 1, micro_usd: 5 };
+        self.queue.charge(&first, Some("team"), expense).await.unwrap();
         self.queue.retry(&first, &Failure::transient("x"), Duration::ZERO).await.unwrap();
         // Longer than any sweep waits for the next.
         self.pass(Duration::from_secs(300));
@@ -182,7 +185,7 @@ async fn whatever_happens_how_often_every_key_stays_within_its_bound() {
             Bound::Kept(kinds) => assert!((1..=kinds * KEPT).contains(&count), "{count} of {name}"),
             Bound::Named => assert_eq!(count, 1, "{name}"),
             Bound::Life | Bound::Entries(_) => {
-                assert!(met.contains(name), "{name} was not made to show its bound")
+                assert!(met.contains(name), "{name} was not made to show its bound");
             }
             Bound::Rest => {}
         }

@@ -141,9 +141,9 @@ async fn the_nodes_of_a_cluster_are_spoken_to_over_tls() {
     let there = queue("", &ca(&here), named).unwrap();
     works(&there, "t-1").await;
     // A second specialty, on another node.
-    let names = ["backend", "frontend", "testing", "devops"];
+    let others = ["backend", "frontend", "testing", "devops"];
     let owner = |name: &str| cluster.owner(&format!("{{{name}}}")).unwrap().port();
-    let other = names.into_iter().find(|name| owner(name) != owner("general")).unwrap();
+    let other = others.into_iter().find(|name| owner(name) != owner("general")).unwrap();
     let spec = TaskSpec {
         specialty: other.parse().unwrap(),
         ..TaskSpec::new("t-2".parse().unwrap(), "o/n".parse().unwrap(), "over TLS")

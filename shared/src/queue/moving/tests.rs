@@ -1,5 +1,7 @@
 //! A move that stops after each of its steps, and what everybody else makes of it.
 
+use std::time::Duration;
+
 use testkit::RedisServer;
 
 use super::*;
