@@ -183,6 +183,8 @@ async fn a_redis_that_reads_its_data_after_a_start_is_waited_for() {
         much.cmd("SET").arg(format!("other:{i}")).arg("x");
     }
     much.exec(&mut server.connection().unwrap()).unwrap();
+    // Nothing of what follows is still done by the former process.
+    server.kill().unwrap();
     let restarting = tokio::task::spawn_blocking(move || {
         server.restart().unwrap();
         server
