@@ -29,5 +29,7 @@ mod repair;
 mod setting;
 #[path = "queue/spending.rs"]
 mod spending;
+#[path = "queue/suspects.rs"]
+mod suspects;
 #[path = "queue/waking.rs"]
 mod waking;

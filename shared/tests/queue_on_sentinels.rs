@@ -25,5 +25,7 @@ mod repair;
 #[expect(dead_code, reason = "what the suite on one server needs besides")]
 #[path = "queue/setting.rs"]
 mod setting;
+#[path = "queue/suspects.rs"]
+mod suspects;
 #[path = "queue/waking.rs"]
 mod waking;

@@ -17,6 +17,8 @@ pub struct History {
     pub ends: Vec<(String, Option<u64>)>,
     /// Returns to the line because a worker was lost.
     pub losses: u32,
+    /// The run of the last claim began by itself on its worker; others say nothing of their beginning on this level.
+    pub ran_alone: bool,
 }
 
 /// The lives of all tasks of `specialties`, by id.
@@ -38,8 +40,10 @@ pub async fn histories(queue: &Queue, specialties: &[Specialty]) -> Result<HashM
                         // A renewal that takes a returned task back tells the same fence again.
                         if task.claims.last().is_none_or(|(last, _)| *last != fence) {
                             task.claims.push((fence, detail("worker").unwrap_or_default()));
+                            task.ran_alone = false;
                         }
                     }
+                    "phase" => task.ran_alone = true,
                     "pending" if detail("reason").as_deref() == Some("lost") => task.losses += 1,
                     end @ ("completed" | "failed" | "cancelled") => task.ends.push((end.to_owned(), fence)),
                     _ => {}

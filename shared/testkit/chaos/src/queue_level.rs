@@ -213,6 +213,7 @@ fn judge_end(id: &str, history: &History, status: &Status, lost: u32, tally: &mu
         (Status::Failed { class: FailureClass::Task, .. }, TaskKind::Fails) => tally.failed += 1,
         (Status::Failed { class: FailureClass::LostWorker, .. }, _) => {
             ensure!(lost >= lost_max, "poison after {lost} losses");
+            ensure!(history.ran_alone, "poison beside others");
             tally.poisoned += 1;
         }
         (_, kind) => anyhow::bail!("made for {kind:?}"),
