@@ -53,14 +53,40 @@ pub struct ListPage {
 impl Queue {
     /// One task's record, wherever it is.
     pub async fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, QueueError> {
-        let Some(specialty) = self.locate(id).await? else { return Ok(None) };
-        self.record(&specialty, id).await
+        let mut looked = None;
+        while let Some(specialty) = self.locate_anew(id, &mut looked).await? {
+            if let Some(record) = self.record(&specialty, id).await? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     /// The specification, while it is kept: not of completed tasks.
     pub async fn spec(&self, id: &TaskId) -> Result<Option<TaskSpec>, QueueError> {
-        let Some(specialty) = self.locate(id).await? else { return Ok(None) };
-        let keys = self.keys().specialty(&specialty);
+        let mut looked = None;
+        while let Some(specialty) = self.locate_anew(id, &mut looked).await? {
+            if let Some(spec) = self.spec_in(&specialty, id).await? {
+                return Ok(Some(spec));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the task is, unless it was looked for there last: one that is moved may leave between the look at its
+    /// locator and that at its record.
+    async fn locate_anew(
+        &self,
+        id: &TaskId,
+        looked: &mut Option<Specialty>,
+    ) -> Result<Option<Specialty>, QueueError> {
+        let found = self.locate(id).await?.filter(|found| looked.as_ref() != Some(found));
+        looked.clone_from(&found);
+        Ok(found)
+    }
+
+    async fn spec_in(&self, specialty: &Specialty, id: &TaskId) -> Result<Option<TaskSpec>, QueueError> {
+        let keys = self.keys().specialty(specialty);
         let (record, own) = (keys.record(id), keys.spec(id));
         let bytes: Option<Vec<u8>> = self
             .inner
@@ -89,7 +115,7 @@ impl Queue {
             .await?;
         let mut spec = bytes.map(|bytes| record::decode_spec(id, &bytes)).transpose()?;
         // Moved tasks keep what their specification said first.
-        if let (Some(spec), Some(record)) = (&mut spec, self.record(&specialty, id).await?) {
+        if let (Some(spec), Some(record)) = (&mut spec, self.record(specialty, id).await?) {
             spec.priority = record.priority;
         }
         Ok(spec)

@@ -306,3 +306,24 @@ async fn a_moved_task_of_another_priority_goes_in_its_own_order() {
     let ids: Vec<_> = s.claim(&frontend()).await.into_iter().map(|c| c.lease.id.to_string()).collect();
     assert_eq!(ids, ["high", "low"]);
 }
+
+#[tokio::test]
+async fn a_task_is_seen_and_its_text_read_while_it_is_moved_to_and_fro() {
+    let s = Setting::new();
+    let spec = spec("a");
+    s.queue.enqueue(&spec).await.unwrap();
+    let over = std::cell::Cell::new(false);
+    let moving = async {
+        for target in [frontend(), backend()].iter().cycle().take(60) {
+            assert_eq!(s.queue.move_specialty(&spec.id, target, "ada").await.unwrap(), Asked::Done);
+        }
+        over.set(true);
+    };
+    let looking = async {
+        while !over.get() {
+            assert!(s.queue.task(&spec.id).await.unwrap().is_some(), "it is there");
+            assert!(s.queue.spec(&spec.id).await.unwrap().is_some(), "so is its text");
+        }
+    };
+    tokio::join!(moving, looking);
+}

@@ -8,6 +8,9 @@ use crate::http_server::Asked;
 /// Repositories of each owner that is listed: more than one ought to ask for.
 const LISTED: usize = 1_050;
 
+/// When the issue was opened.
+const LONG_AGO: &str = "2020-01-01T00:00:00Z";
+
 /// The time of whatever happens there.
 const NOW: &str = "2030-01-01T00:00:00Z";
 
@@ -326,7 +329,7 @@ impl State {
         json!({
             "number": 7, "title": self.issue_title, "body": self.issue_body, "state": "open",
             "labels": [{"name": "backend"}], "user": {"login": "ann", "type": "User"},
-            "html_url": "http://127.0.0.1/octo/cat/issues/7", "updated_at": NOW
+            "html_url": "http://127.0.0.1/octo/cat/issues/7", "created_at": LONG_AGO, "updated_at": NOW
         })
     }
 }
