@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use shared::queue::{Claimed, Queue};
 use testkit::RedisServer;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -18,6 +18,9 @@ use crate::{
     options::Options,
     report::{Goal, Report, Row, percentile},
 };
+
+/// Workers that connect at a time.
+const CONNECTING_MAX: usize = 100;
 
 /// What a worker took and when it could begin.
 type Started = (Claimed, Instant);
@@ -46,6 +49,10 @@ async fn latencies(waiters: usize, samples: usize) -> Result<(Vec<f64>, f64)> {
     let mut workers = JoinSet::new();
     for n in 0..waiters {
         workers.spawn(work(queue.clone(), n, Arc::clone(&woken), started.clone()));
+        // A socket refuses whoever connects while hundreds are still to be accepted.
+        if (n + 1) % CONNECTING_MAX == 0 {
+            all_wait(&server, n + 1).await?;
+        }
     }
     let mut latencies = Vec::new();
     for spec in bed::tasks(0, samples)? {
@@ -110,7 +117,9 @@ async fn raw_latencies(waiters: usize, samples: usize) -> Result<(Vec<f64>, f64)
 }
 
 async fn all_wait(server: &RedisServer, waiters: usize) -> Result<()> {
+    let began = Instant::now();
     while !server.command::<String>(&["INFO", "clients"])?.contains(&format!("blocked_clients:{waiters}\r")) {
+        ensure!(began.elapsed() < Duration::from_secs(60), "{waiters} workers do not come to wait");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(())
