@@ -18,6 +18,9 @@ use crate::pc::until;
 /// The token of `octo`, who owns the repository.
 const OWNER_TOKEN: &str = "ghp_owner0123456789abcdef";
 
+/// The token of `carl`, who has no say in it.
+pub const STRANGER_TOKEN: &str = "ghp_stranger0123456789abcdef";
+
 /// The emulator's process; ends when dropped.
 pub struct Emulator {
     child: Child,
@@ -32,10 +35,11 @@ impl Emulator {
         };
         let mut seed = json!({
             "tokens": {
-                TOKEN: {"login": LOGIN, "scopes": ["repo"]}, OWNER_TOKEN: {"login": "octo", "scopes": ["repo"]}
+                TOKEN: {"login": LOGIN, "scopes": ["repo"]}, OWNER_TOKEN: {"login": "octo", "scopes": ["repo"]},
+                STRANGER_TOKEN: {"login": "carl", "scopes": ["repo"]}
             },
             "github": {
-                "users": [{"login": "octo", "name": "Octo"}, {"login": LOGIN, "name": "Bot"}],
+                "users": [{"login": "octo", "name": "Octo"}, {"login": LOGIN, "name": "Bot"}, {"login": "carl", "name": "Carl"}],
                 "repos": [{"owner": "octo", "name": "cat", "auto_init": true}]
             }
         });
@@ -90,7 +94,12 @@ impl Emulator {
 
     /// What the owner asks for at `octo/cat/PATH`.
     pub async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        http_client::json(method, &self.at(path), OWNER_TOKEN, body).await.unwrap()
+        self.ask_as(OWNER_TOKEN, method, path, body).await
+    }
+
+    /// The same by whomever this token belongs to.
+    pub async fn ask_as(&self, token: &str, method: &str, path: &str, body: &Value) -> Value {
+        http_client::json(method, &self.at(path), token, body).await.unwrap()
     }
 
     fn at(&self, path: &str) -> String {

@@ -144,7 +144,8 @@ impl CommentEntry {
     /// Whether it was written at `since` or later and is as it was written: a text that was changed may be somebody
     /// else's.
     pub fn is_new(&self, since: DateTime<Utc>) -> bool {
-        self.created_at().is_some_and(|at| at >= since && self.updated_at <= at)
+        // GitHub's times are whole seconds.
+        self.created_at().is_some_and(|at| at >= since && self.updated_at.timestamp() <= at.timestamp())
     }
 
     pub fn created_at(&self) -> Option<DateTime<Utc>> {
