@@ -35,3 +35,5 @@ mod replaced_master;
 mod secrets;
 #[path = "cluster/stopping.rs"]
 mod stopping;
+#[path = "cluster/telling.rs"]
+mod telling;

@@ -18,6 +18,7 @@ use crate::{
     event::{IssueEvent, What},
     permission::{Permissions, Unanswered},
     snapshot,
+    teller::Teller,
     trigger::{self, Ignored, Parts, Step, Stop, short},
     trust::{self, Distrust},
 };
@@ -31,6 +32,7 @@ pub struct Gate {
     pub classifier: Arc<Classifier>,
     pub queue: BoundedQueue,
     pub permissions: Permissions,
+    pub teller: Teller,
 }
 
 /// What became of an event.
@@ -104,6 +106,7 @@ impl Gate {
         match self.judge(event).await {
             Ok(verdict) => {
                 info!(issue = subject(event), ?verdict, "event taken");
+                self.teller.tell(event, &verdict);
                 Ok(verdict)
             }
             Err(No::Ignored(ignored)) => {

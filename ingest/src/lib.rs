@@ -9,7 +9,8 @@
 //!
 //! Where webhooks do not reach, or were missed, a poller finds what has changed and hands it to the same gate.
 //!
-//! Nothing here executes a task. The forge is asked for permissions and for what has changed, and nothing is written there.
+//! Nothing here executes a task. The forge is asked for permissions and for what has changed; all that is written there
+//! is one comment on an issue whose task waits.
 
 mod api;
 mod body;
@@ -29,6 +30,7 @@ mod secret;
 mod server;
 mod signature;
 mod snapshot;
+mod teller;
 mod trigger;
 mod trust;
 mod webhook;
@@ -53,6 +55,7 @@ use self::{
     poll::Poller,
     secret::SecretError,
     signature::SigningKey,
+    teller::{Telling, teller},
     webhook::{Proof, Webhook},
 };
 
@@ -97,11 +100,13 @@ pub async fn run(
     let classifier = Arc::new(Classifier::load(&config.classify)?);
     let address = listeners.webhook.local_addr().map_err(IngestError::Listener)?;
     let github = GitHub::open(&config.github).map_err(IngestError::Github)?;
+    let (teller, telling) = teller(&config, github.as_ref(), &queue);
     let gate = Arc::new(Gate {
         classifier: Arc::clone(&classifier),
         queue: BoundedQueue::new(queue.clone()),
         permissions: Permissions::new(github.clone()),
         config: Arc::clone(&config),
+        teller,
     });
     let poller = Poller::new(&config, github, &gate, queue.clone());
     let webhook = Arc::new(Webhook {
@@ -122,7 +127,8 @@ pub async fn run(
     tokio::join!(
         serve_webhooks(listeners.webhook, &webhook, shutdown.clone()),
         serve_api(api, shutdown.clone()),
-        poll(poller, shutdown),
+        poll(poller, shutdown.clone()),
+        tell(telling, shutdown),
         tell_of_redis(&webhook.gate.queue)
     );
     Ok(())
@@ -142,6 +148,12 @@ async fn serve_api(api: Option<(TcpListener, Arc<Api>)>, shutdown: CancellationT
 async fn poll(poller: Option<Poller>, shutdown: CancellationToken) {
     if let Some(poller) = poller {
         poller.run(shutdown).await;
+    }
+}
+
+async fn tell(telling: Option<Telling>, shutdown: CancellationToken) {
+    if let Some(telling) = telling {
+        telling.run(shutdown).await;
     }
 }
 

@@ -195,6 +195,8 @@ pub struct GithubConfig {
     pub write_pause_ms: u64,
     /// Keep work whose tests stay red as a draft pull request.
     pub draft_on_red: bool,
+    /// Ingesters say on an issue that its task waits.
+    pub comment_when_queued: bool,
     /// `GITHUB_WEBHOOK_SECRET`. Empty: made at first start and kept in the state directory.
     pub webhook_secret: SecretString,
     pub trigger_label: String,
@@ -383,6 +385,7 @@ pub struct RepositoryConfig {
     pub denied_logins: Vec<String>,
     pub runs_per_issue_per_day: Option<u32>,
     pub draft_on_red: Option<bool>,
+    pub comment_when_queued: Option<bool>,
     /// Of tasks that neither labels nor text give one.
     pub specialty: Option<Specialty>,
     /// Of tasks that neither labels nor text make urgent or minor.

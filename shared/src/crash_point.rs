@@ -38,6 +38,11 @@ crash_points! {
     /// The delivery is remembered; whoever sent it has no answer.
     DeliveryKept,
 
+    /// An ingester may write on an issue, whose task waits; it has not.
+    WaitingAsked,
+    /// The issue says that its task waits; the turn to write there is not given back.
+    WaitingSaid,
+
     /// A repository's turn to be polled is taken; nothing has been looked at.
     PollTurnTaken,
     /// All events of a page have been handled; the cursors stand before it.

@@ -44,7 +44,7 @@ pub use self::{
     permission::Permission,
     rate::{METRICS_TYPE, Rate},
     repository::Repository,
-    status_comment::{MARKER, StatusComment},
+    status_comment::{MARKER, StatusComment, Unsaid},
 };
 use crate::{
     Failure, RepositoryName,

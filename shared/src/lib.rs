@@ -9,6 +9,7 @@
 pub mod config;
 pub mod crash_point;
 pub mod github;
+pub mod harmless;
 pub mod hidden_text;
 pub mod lifecycle;
 pub mod outcome;

@@ -26,6 +26,7 @@
 mod beat;
 mod change;
 mod claim;
+mod comment_turn;
 mod connection;
 mod control;
 mod enqueue;

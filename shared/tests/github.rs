@@ -13,6 +13,7 @@ use shared::{
     config::{Config, GithubConfig},
     github::{
         Changes, GitHub, LISTED_MAX, MARKER, PAGE_ENTRIES, Patience, Permission, Repository, StatusComment,
+        Unsaid,
     },
 };
 use testkit::{
@@ -61,7 +62,7 @@ impl Stage {
         self.github.repository(&"octo/cat".parse().unwrap()).unwrap()
     }
 
-    async fn say(&self, text: &str) -> Result<(), String> {
+    async fn say(&self, text: &str) -> Result<(), Unsaid> {
         StatusComment::of(&self.repository(), 7).say(text, || async { true }).await
     }
 

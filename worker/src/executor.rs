@@ -132,7 +132,7 @@ impl Executor {
             self.disk.want_room();
             return RunEnd::NotBegun { why: shortage.to_string() };
         }
-        let RunControl { mut stop, reports, still_held, charge } = control;
+        let RunControl { mut stop, reports, still_held, charge, may_tell } = control;
         let reporter = Reporter::new(reports, Arc::clone(&self.redactor));
         let spending = Spending::new(&charge);
         let input = match self.place(input, &reporter, &spending, &mut stop).await {
@@ -153,7 +153,7 @@ impl Executor {
         };
         CrashPoint::WorkspaceMade.reached();
         let git = Git::new(&self.config, &self.host, nursery.clone());
-        let talk = IssueTalk::new(&self.config, &input, &reporter, &still_held, &spending);
+        let talk = IssueTalk::new(&self.config, &input, &reporter, &may_tell, &spending);
         let attempt = Attempt {
             config: &self.config,
             sandbox: &self.sandbox,

@@ -21,7 +21,6 @@ mod disk;
 mod footprint;
 mod git;
 mod github;
-mod harmless;
 mod health;
 mod heartbeat;
 mod identity;

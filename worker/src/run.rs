@@ -81,6 +81,8 @@ pub struct RunControl {
     pub reports: mpsc::Sender<Report>,
     /// Asked before each publishing step; `false` means that the lease is gone.
     pub still_held: FenceCheck,
+    /// Asked before each word on the issue; may wait until another has ended there what it says.
+    pub may_tell: FenceCheck,
     /// Told what the agent's calls have cost, and asked before each what may still be spent.
     pub charge: Charge,
 }

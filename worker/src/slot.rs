@@ -14,7 +14,7 @@ use shared::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::asking::{charge, fence_check, served, still_ours};
+use self::asking::{charge, fence_check, served, still_ours, word_check};
 use crate::{
     account::Accounts,
     berths::AllBerths,
@@ -170,7 +170,8 @@ async fn execute(
     tracing::info!(task = %lease.id, run, repository = %spec.repository, title = spec.title, "task started");
     let (reports, received) = mpsc::channel(REPORTS_MAX);
     let (still_held, charge) = (fence_check(context, lease), charge(context, lease));
-    let control = RunControl { stop, reports, still_held, charge };
+    let may_tell = word_check(context, &spec, &still_held);
+    let control = RunControl { stop, reports, still_held, may_tell, charge };
     let choices = if context.refers && context.executor.wants_opinion(&spec, run) {
         served(context).await
     } else {

@@ -87,6 +87,9 @@ const INGEST: [CrashPoint; 7] = [
     CrashPoint::DeliveryKept,
 ];
 
+/// When it has answered, and says on the issue that the task waits.
+pub const TELLING: [CrashPoint; 2] = [CrashPoint::WaitingAsked, CrashPoint::WaitingSaid];
+
 /// Each has a test of its own.
 const APART: [CrashPoint; 6] = [
     CrashPoint::HeldClaimed,
@@ -110,7 +113,7 @@ const BETWEEN_SLOTS: [CrashPoint; 5] = [
 fn every_crash_point_is_tested() {
     let on_the_way = ON_THE_WAY.map(|(point, ..)| point);
     for (point, name) in CrashPoint::ALL {
-        let tested = [&on_the_way[..], &INGEST, &POLL, &MOVE, &RERUN, &APART]
+        let tested = [&on_the_way[..], &INGEST, &TELLING, &POLL, &MOVE, &RERUN, &APART]
             .iter()
             .any(|table| table.contains(point));
         assert!(tested, "{name}");

@@ -17,7 +17,7 @@ use testkit::RedisServer;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::*;
-use crate::{bounded_queue::BoundedQueue, classify::Classifier, permission::Permissions};
+use crate::{bounded_queue::BoundedQueue, classify::Classifier, permission::Permissions, teller::teller};
 
 const SEED: u64 = 20_250_303;
 const ROUNDS: usize = 5_000;
@@ -72,11 +72,13 @@ impl Stage {
             config.repository.push(toml::from_str(&format!("match = '{pattern}'")).unwrap());
         }
         let queue = Queue::open(&config.redis, &config.queue).unwrap();
+        let config = Arc::new(config);
         let gate = Arc::new(Gate {
             classifier: Arc::new(Classifier::load(&config.classify).unwrap()),
+            teller: teller(&config, None, &queue).0,
             queue: BoundedQueue::new(queue),
             permissions: Permissions::new(None),
-            config: Arc::new(config),
+            config,
         });
         let key = SigningKey::new(&SecretString::from(SECRET)).unwrap();
         let webhook = Webhook { proof: Proof::Signed(key), bodies: Bodies::new(BODY_BYTES_MAX), gate };

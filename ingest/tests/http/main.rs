@@ -5,4 +5,5 @@ mod api;
 mod client;
 mod ingester;
 mod poll;
+mod teller;
 mod webhook;

@@ -43,6 +43,10 @@ impl<'c> Rules<'c> {
         self.own(|entry| entry.draft_on_red).unwrap_or(self.github.draft_on_red)
     }
 
+    pub fn comment_when_queued(&self) -> bool {
+        self.own(|entry| entry.comment_when_queued).unwrap_or(self.github.comment_when_queued)
+    }
+
     /// The specialty of tasks that nothing else gives one.
     pub fn specialty(&self) -> Option<&'c Specialty> {
         self.own(|entry| entry.specialty.as_ref())

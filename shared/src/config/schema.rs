@@ -9,7 +9,7 @@ use crate::Specialty;
 
 /// The array of tables, which has no default to read its shape from.
 pub(super) const REPOSITORY: &str = "repository";
-const REPOSITORY_KEYS: [(&str, Kind); 13] = [
+const REPOSITORY_KEYS: [(&str, Kind); 14] = [
     ("match", Kind::Text),
     ("url", Kind::Text),
     ("base_branch", Kind::Text),
@@ -21,6 +21,7 @@ const REPOSITORY_KEYS: [(&str, Kind); 13] = [
     ("denied_logins", Kind::List),
     ("runs_per_issue_per_day", Kind::Integer),
     ("draft_on_red", Kind::Switch),
+    ("comment_when_queued", Kind::Switch),
     ("specialty", Kind::Text),
     ("priority", Kind::Choice(&["high", "medium", "low"])),
 ];

@@ -158,6 +158,11 @@ impl Keys {
         format!("{}:issue_trigger:{}", self.prefix, format!("{repository}#{number}").to_ascii_lowercase())
     }
 
+    /// string with TTL: the ingester that writes the issue's status comment just now.
+    pub fn issue_comment(&self, repository: &RepositoryName, number: u64) -> String {
+        format!("{}:issue_comment:{}", self.prefix, format!("{repository}#{number}").to_ascii_lowercase())
+    }
+
     /// hash with TTL: how far a repository has been polled, and whose turn it is.
     pub fn poll(&self, repository: &RepositoryName) -> String {
         format!("{}:poll:{}", self.prefix, repository.to_string().to_ascii_lowercase())

@@ -150,8 +150,9 @@ fn across(
             "workers" if rest.is_empty() => {}
             "drained" => {}
             "account" if rest.ends_with(":spent") => spent(connection, &key, ttl_ms, audit)?,
-            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" | "poll" if ttl_ms > 0 => {}
-            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" | "poll" => {
+            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" | "issue_comment" | "poll"
+                if ttl_ms > 0 => {}
+            "worker" | "delivery" | "account" | "issue_runs" | "issue_trigger" | "issue_comment" | "poll" => {
                 audit.findings.push(format!("{key} has no end"));
             }
             _ => audit.findings.push(format!("{key} belongs to no known family")),

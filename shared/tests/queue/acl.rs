@@ -95,6 +95,10 @@ async fn the_whole_life_needs_no_more_than_the_printed_rights() {
 
     let issue = TaskSpec { issue: Some(7), ..task("a", "backend") };
     ingester.enqueue_issue(&issue, Some("delivery")).await.unwrap();
+    let (cat, life) = (&issue.repository, Duration::from_secs(60));
+    assert!(ingester.take_comment_turn(cat, 7, "i", life).await.unwrap());
+    assert!(!worker.comment_turn_is_free(cat, 7).await.unwrap());
+    assert!(ingester.end_comment_turn(cat, 7, "i").await.unwrap());
     let mut waiter = worker.wake_waiter(&[backend()], Duration::from_secs(10));
     assert_eq!(waiter.wait().await.unwrap(), Waited::Woken(backend()));
     let first = claimed(&worker).await;
@@ -237,7 +241,13 @@ async fn each_user_is_denied_what_is_not_its_part() {
         assert!(is_denied(&mut ingester, &own(command)), "ingester: {command}");
     }
     let mut worker = guarded.connection("worker");
-    for command in ["SET $:task:a backend NX", "DEL $:task:a", "SET $:delivery:x a", "GET $:delivery:x"] {
+    for command in [
+        "SET $:task:a backend NX",
+        "DEL $:task:a",
+        "SET $:delivery:x a",
+        "GET $:delivery:x",
+        "SET $:issue_comment:o/n#7 w",
+    ] {
         assert!(is_denied(&mut worker, &own(command)), "worker: {command}");
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use shared::{Failure, FailureClass, Outcome, TaskId, outcome::TestsSummary};
+use shared::{
+    Failure, FailureClass, Outcome, TaskId,
+    harmless::{code, code_block, quotation},
+    outcome::TestsSummary,
+};
 
 use super::Changes;
-use crate::{
-    harmless::{code, code_block, quotation},
-    run::Phase,
-};
+use crate::run::Phase;
 
 /// Of the agent's own words, in bytes.
 const WORDS_BYTES_MAX: usize = 8 * 1024;

@@ -1,8 +1,6 @@
 //! What the engine's commit says.
 
-use shared::{TaskSpec, task::cut};
-
-use crate::harmless::harmless;
+use shared::{TaskSpec, harmless::harmless, task::cut};
 
 /// Of the task's text that is kept in the commit, in bytes.
 const BODY_BYTES_MAX: usize = 2_048;

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use shared::{Outcome, crash_point::CrashPoint, github::Repository, outcome::TestsSummary, task::cut};
+use shared::{
+    Outcome, crash_point::CrashPoint, github::Repository, harmless::harmless, outcome::TestsSummary,
+    task::cut,
+};
 
 use super::{Phase, Problem, attempt::Attempt, commit_message::commit_message};
 use crate::{
     agent::Answer,
     github::{Content, Published, PullRequests, Standing},
-    harmless::harmless,
     mirror::Base,
     publish::{Changes, Forge, Publication, Pushed, Remote, Rules, Work, publish, pull_request},
     worktree::{Snapshot, Worktree},

@@ -32,7 +32,7 @@ pub(crate) struct IssueTalk<'a> {
     config: &'a Config,
     input: &'a RunInput,
     reporter: &'a Reporter,
-    still_held: &'a FenceCheck,
+    may_tell: &'a FenceCheck,
     spending: &'a Spending<'a>,
     began: Instant,
     comment: OnceLock<StatusComment>,
@@ -47,14 +47,14 @@ impl<'a> IssueTalk<'a> {
         config: &'a Config,
         input: &'a RunInput,
         reporter: &'a Reporter,
-        still_held: &'a FenceCheck,
+        may_tell: &'a FenceCheck,
         spending: &'a Spending<'a>,
     ) -> Self {
         Self {
             config,
             input,
             reporter,
-            still_held,
+            may_tell,
             spending,
             began: Instant::now(),
             comment: OnceLock::new(),
@@ -139,7 +139,7 @@ impl<'a> IssueTalk<'a> {
         let label = rules.filter(|_| !by_hand).map_or("", |rules| rules.trigger_label());
         let text = status(moment, &self.facts(), label);
         let text = self.reporter.redact(&text);
-        if let Err(problem) = comment.say(&text, || (self.still_held)()).await
+        if let Err(problem) = comment.say(&text, || (self.may_tell)()).await
             && !self.complained.swap(true, Ordering::Relaxed)
         {
             self.reporter

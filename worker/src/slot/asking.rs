@@ -1,9 +1,10 @@
-//! What a run asks of Redis while it goes on: whether it may publish, and what it may spend.
+//! What a run asks of Redis while it goes on: whether it may publish, whether the word on its issue is its own, and what
+//! it may spend.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use shared::{
-    Specialty,
+    Specialty, TaskSpec,
     queue::{Charged, Expense, Lease, Queue, QueueError, Renewal},
     worker_info::WorkerState,
 };
@@ -15,6 +16,9 @@ use crate::{
     run::{Allowance, Charge, FenceCheck},
 };
 
+/// Between two looks whether an ingester still writes on the issue. It does for a moment.
+const TURN_PAUSE: Duration = Duration::from_millis(100);
+
 /// Asks Redis; waits out an outage for as long as the grace lasts, since a finished run is worth the wait.
 pub(super) fn fence_check(context: &SlotContext, lease: &Lease) -> FenceCheck {
     let (queue, ledger, lease) = (context.queue.clone(), Arc::clone(&context.ledger), lease.clone());
@@ -23,6 +27,34 @@ pub(super) fn fence_check(context: &SlotContext, lease: &Lease) -> FenceCheck {
         Box::pin(async move {
             let ours = in_grace(&queue, &ledger, &lease, || still_ours(&queue, &lease)).await;
             ours == Some(true) && ledger.holds(&lease)
+        })
+    })
+}
+
+/// Waits until no ingester writes on the issue any more, then asks `fence`. An ingester writes while the task waits
+/// alone, so that none begins once the task is claimed.
+pub(super) fn word_check(context: &SlotContext, spec: &TaskSpec, fence: &FenceCheck) -> FenceCheck {
+    let Some(issue) = spec.issue else { return Arc::clone(fence) };
+    let (queue, repository, fence) = (context.queue.clone(), spec.repository.clone(), Arc::clone(fence));
+    Arc::new(move || {
+        let (queue, repository, fence) = (queue.clone(), repository.clone(), Arc::clone(&fence));
+        Box::pin(async move {
+            loop {
+                match queue.comment_turn_is_free(&repository, issue).await {
+                    Ok(true) => return fence().await,
+                    Ok(false) => tokio::time::sleep(TURN_PAUSE).await,
+                    // A user of Redis that was made before this was asked: better told out of turn than never.
+                    Err(error @ QueueError::Refused(_)) => {
+                        tracing::warn!(%error, "nobody can tell whether an ingester writes on the issue too");
+                        return fence().await;
+                    }
+                    Err(error) if error.is_passing() => tokio::time::sleep(TURN_PAUSE).await,
+                    Err(error) => {
+                        tracing::error!(%error, "nobody can tell who writes on the issue; it is told nothing");
+                        return false;
+                    }
+                }
+            }
         })
     })
 }

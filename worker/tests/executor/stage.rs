@@ -27,7 +27,9 @@ use tokio::{
 };
 use worker::{
     executor::Executor,
-    run::{Allowance, Charge, Phase, REPORTS_MAX, Report, RunControl, RunEnd, RunInput, StopReason},
+    run::{
+        Allowance, Charge, FenceCheck, Phase, REPORTS_MAX, Report, RunControl, RunEnd, RunInput, StopReason,
+    },
 };
 
 /// Nothing that a test waits for takes longer unless it hangs.
@@ -195,15 +197,12 @@ impl Started {
         let fence = Fence(FENCE.fetch_add(1, Ordering::Relaxed));
         let input = RunInput { spec, run, attempts: 0, fence, node: "pc-1".to_owned(), choices };
         let check = Arc::clone(&held);
-        let control = RunControl {
-            stop: stopped,
-            reports: sender,
-            still_held: Arc::new(move || {
-                let held = check.load(Ordering::SeqCst);
-                Box::pin(async move { held })
-            }),
-            charge,
-        };
+        let still_held: FenceCheck = Arc::new(move || {
+            let held = check.load(Ordering::SeqCst);
+            Box::pin(async move { held })
+        });
+        let may_tell = Arc::clone(&still_held);
+        let control = RunControl { stop: stopped, reports: sender, still_held, may_tell, charge };
         let executor = Arc::clone(executor);
         let task = tokio::spawn(async move { executor.run(input, control).await });
         Self { stop, held, reports, seen: Vec::new(), task }

@@ -71,6 +71,7 @@ impl GitHub {
     pub fn configure(&self, config: &mut Config) {
         config.github.base_url = format!("{}/api/v3", self.server.url());
         config.github.token = "ghp_test".to_owned().into();
+        config.github.comment_when_queued = false;
         config.poll.enabled = true;
         config.poll.repositories = vec!["acme/shop".to_owned()];
         (config.poll.interval_ms, config.poll.jitter_ms) = (100, 0);

@@ -49,6 +49,7 @@ impl GitHub {
     fn configure(&self, config: &mut Config) {
         config.github.base_url = format!("{}/api/v3", self.server.url());
         config.github.token = "ghp_test".to_owned().into();
+        config.github.comment_when_queued = false;
     }
 
     fn asked(&self) -> usize {

@@ -1,10 +1,10 @@
 //! Text of others that the engine passes on to a forge, which acts on what it reads there.
 
-use shared::{task::cut, task_log::is_directional};
+use crate::{task::cut, task_log::is_directional};
 
 /// The text without what a forge acts on: `#5` after "fixes" closes another issue, `@name` calls somebody, an
 /// image tells a stranger's server who looked.
-pub(crate) fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let text = printable(text);
     let mut chars = text.chars().peekable();
@@ -42,7 +42,7 @@ fn is_after(text: &str, word: &str) -> bool {
 }
 
 /// At most `bytes_max` of somebody's text as a Markdown quotation: whatever markup it opens, ends with it.
-pub(crate) fn quotation(text: &str, bytes_max: usize) -> String {
+pub fn quotation(text: &str, bytes_max: usize) -> String {
     let text = text.trim();
     let kept = cut(text, bytes_max);
     let mut lines: Vec<String> =
@@ -54,13 +54,13 @@ pub(crate) fn quotation(text: &str, bytes_max: usize) -> String {
 }
 
 /// Text on one line of code. A forge acts on nothing in it.
-pub(crate) fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', "'");
     format!("`{line}`")
 }
 
 /// Text of several lines as a block of code, which nothing in it ends.
-pub(crate) fn code_block(text: &str) -> String {
+pub fn code_block(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{}\n{fence}", text.trim_end())
