@@ -153,7 +153,7 @@ async fn poll(poller: Option<Poller>, shutdown: CancellationToken) {
 
 async fn tell(telling: Option<Telling>, shutdown: CancellationToken) {
     if let Some(telling) = telling {
-        telling.run(shutdown).await;
+        Box::pin(telling.run(shutdown)).await;
     }
 }
 

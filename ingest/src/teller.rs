@@ -259,10 +259,9 @@ impl Telling {
         if matches!(said, Ok(Ok(()))) {
             CrashPoint::WaitingSaid.reached();
         }
-        let in_time = match asked.into_inner() {
-            true => self.queue.end_comment_turn(&notice.repository, notice.issue, &self.writer).await?,
-            false => true,
-        };
+        // Without a turn nothing was written.
+        let in_time = !asked.into_inner()
+            || self.queue.end_comment_turn(&notice.repository, notice.issue, &self.writer).await?;
         said.map_err(|_| Trouble::TooSlow)??;
         if !in_time {
             return Err(Trouble::Late);

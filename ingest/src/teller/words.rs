@@ -76,6 +76,7 @@ mod tests {
             runs: 0,
             attempts: 0,
             lost: 0,
+            micro_usd: 0,
             last_run: None,
             moving_to: None,
             status: Status::Pending,

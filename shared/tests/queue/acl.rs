@@ -95,8 +95,8 @@ async fn the_whole_life_needs_no_more_than_the_printed_rights() {
 
     let issue = TaskSpec { issue: Some(7), ..task("a", "backend") };
     ingester.enqueue_issue(&issue, Some("delivery")).await.unwrap();
-    let (cat, life) = (&issue.repository, Duration::from_secs(60));
-    assert!(ingester.take_comment_turn(cat, 7, "i", life).await.unwrap());
+    let (cat, minute) = (&issue.repository, Duration::from_secs(60));
+    assert!(ingester.take_comment_turn(cat, 7, "i", minute).await.unwrap());
     assert!(!worker.comment_turn_is_free(cat, 7).await.unwrap());
     assert!(ingester.end_comment_turn(cat, 7, "i").await.unwrap());
     let mut waiter = worker.wake_waiter(&[backend()], Duration::from_secs(10));
