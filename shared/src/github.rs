@@ -10,6 +10,7 @@ mod app_key;
 mod authentication;
 mod changes;
 mod comments;
+mod endpoints;
 mod error;
 mod issue;
 mod issue_events;
@@ -36,6 +37,7 @@ pub use self::{
     authentication::Minting,
     changes::Changes,
     comments::{CommentEntry, CommentListing},
+    endpoints::{ENDPOINTS, Endpoint, Query},
     error::ApiError,
     issue::{IssueSnapshot, read_issue},
     issue_events::{EventLabel, IssueEventEntry},

@@ -24,13 +24,14 @@ pub struct Request {
     pub method: String,
     /// From the API's root.
     pub path: String,
-    query: String,
+    pub query: String,
     pub body: Value,
 }
 
 impl Request {
     pub fn of(asked: &Asked) -> Self {
-        let path = asked.path.strip_prefix("/api/v3").unwrap_or(&asked.path).to_owned();
+        let path = asked.path.strip_prefix("/api/v3").or_else(|| asked.path.strip_prefix("/api"));
+        let path = path.unwrap_or(&asked.path).to_owned();
         let body = serde_json::from_slice(&asked.body).unwrap_or_default();
         Self { method: asked.method.clone(), path, query: asked.query.clone(), body }
     }
@@ -38,18 +39,28 @@ impl Request {
     pub fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
+
+    pub fn query_names(&self) -> Vec<&str> {
+        self.query
+            .split('&')
+            .filter_map(|pair| pair.split('=').next())
+            .filter(|name| !name.is_empty())
+            .collect()
+    }
 }
 
 /// The process; ends when dropped.
 pub struct Prism {
     child: Child,
     url: String,
+    /// What it judges by.
+    description: Value,
     _dir: TempDir,
 }
 
 impl Prism {
     /// Starts it with the paths of `requests` and what they refer to: with all of them it takes minutes.
-    pub async fn start(requests: &[Request]) -> Self {
+    pub async fn start(requests: &[&Request]) -> Self {
         let given = |name: &str| {
             env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run scripts/test --real"))
         };
@@ -74,7 +85,7 @@ impl Prism {
             .stderr(out)
             .spawn()
             .unwrap();
-        let prism = Self { child, url: format!("http://127.0.0.1:{port}"), _dir: dir };
+        let prism = Self { child, url: format!("http://127.0.0.1:{port}"), description: cut, _dir: dir };
         let began = Instant::now();
         while http_client::send("GET", &format!("{}/", prism.url), &[], Vec::new().into()).await.is_err() {
             let said = fs::read_to_string(&log).unwrap();
@@ -89,6 +100,46 @@ impl Prism {
         let said = String::from_utf8_lossy(&answered.body);
         assert!(answered.status < 400, "{request:#?}: {} {said}", answered.status);
         assert_eq!(wrong(&answered), [""; 0], "{request:#?}");
+        self.assert_names_are_known(request);
+    }
+
+    /// That the description requires what an empty body does not have. Prism lets an empty object pass.
+    pub fn assert_lacks_something(&self, request: &Request) {
+        let operation = self.operation(request);
+        let schema = self.resolved(&operation["requestBody"]["content"]["application/json"]["schema"]);
+        assert!(!schema["required"].as_array().unwrap().is_empty(), "{request:#?}");
+    }
+
+    fn operation(&self, request: &Request) -> &Value {
+        &self.description["paths"][template(&self.description, request)][request.method.to_lowercase()]
+    }
+
+    /// Names in query and body that the description does not have: Prism lets them pass, and GitHub ignores them.
+    fn assert_names_are_known(&self, request: &Request) {
+        let operation = self.operation(request);
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let parameters: Vec<&Value> = parameters.map(|parameter| self.resolved(parameter)).collect();
+        for name in request.query_names() {
+            let known = parameters.iter().any(|known| known["in"] == "query" && known["name"] == name);
+            assert!(known, "{name} in the query of {request:#?}");
+        }
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let schema = self.resolved(schema);
+        // One schema, or one out of several.
+        let several = ["oneOf", "anyOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
+        let schemas: Vec<&Value> = several.map(|one| self.resolved(one)).chain([schema]).collect();
+        for name in request.body.as_object().into_iter().flatten().map(|(name, _)| name) {
+            let known = schemas.iter().any(|schema| schema["properties"].get(name).is_some());
+            assert!(known, "{name} in the body of {request:#?}");
+        }
+    }
+
+    /// What a reference refers to.
+    fn resolved<'v>(&'v self, value: &'v Value) -> &'v Value {
+        match value["$ref"].as_str() {
+            Some(reference) => self.description.pointer(reference.trim_start_matches('#')).unwrap(),
+            None => value,
+        }
     }
 
     pub async fn assert_refused(&self, request: &Request) {
@@ -127,15 +178,11 @@ fn wrong(answered: &Answered) -> Vec<String> {
 }
 
 /// The description with the paths that are asked for, and what they refer to.
-fn cut(whole: &Value, requests: &[Request]) -> Value {
-    let paths = whole["paths"].as_object().unwrap();
+fn cut(whole: &Value, requests: &[&Request]) -> Value {
     let mut kept = Map::new();
     for request in requests {
-        let fits = |template: &&String| matches(template, &request.path);
-        // `/issues/comments` is an issue's number to `/issues/{issue_number}`: the fewest placeholders win.
-        let template = paths.keys().filter(fits).min_by_key(|template| template.matches('{').count());
-        let template = template.unwrap_or_else(|| panic!("GitHub has no {}", request.name()));
-        kept.insert(template.clone(), paths[template].clone());
+        let template = template(whole, request);
+        kept.insert(template.to_owned(), whole["paths"][template].clone());
     }
     let mut wanted: Vec<String> = kept.values().flat_map(references).collect();
     let mut seen = BTreeSet::new();
@@ -154,6 +201,14 @@ fn cut(whole: &Value, requests: &[Request]) -> Value {
         "openapi": whole["openapi"], "info": whole["info"], "servers": whole["servers"], "paths": kept,
         "components": components
     })
+}
+
+fn template<'d>(description: &'d Value, request: &Request) -> &'d str {
+    let templates = description["paths"].as_object().unwrap().keys();
+    let fits = |template: &&String| matches(template, &request.path);
+    // `/issues/comments` is an issue's number to `/issues/{issue_number}`: the fewest placeholders win.
+    let template = templates.filter(fits).min_by_key(|template| template.matches('{').count());
+    template.unwrap_or_else(|| panic!("GitHub has no {}", request.name()))
 }
 
 fn matches(template: &str, path: &str) -> bool {

@@ -14,7 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{error::ApiError, rate::Rate};
+use super::{endpoints::Endpoint, error::ApiError, rate::Rate};
 use crate::{Failure, config::GithubConfig, task::cut};
 
 /// Largest answer, in bytes: a hundred comments of the longest kind.
@@ -101,7 +101,13 @@ impl Api {
 
     /// Asks once.
     pub(super) async fn ask(&self, ask: Ask<'_>, bearer: &SecretString) -> Result<Answer, ApiError> {
-        let request = format!("{} {}", ask.method, ask.path.split('?').next().unwrap_or(ask.path));
+        let (path, query) = ask.path.split_once('?').unwrap_or((ask.path, ""));
+        let request = format!("{} {path}", ask.method);
+        if Endpoint::of(ask.method.as_str(), path, query).is_none() {
+            return Err(ApiError::Unusable(format!(
+                "{request} is not among what this program asks GitHub for: a defect, please report it"
+            )));
+        }
         let no_answer = |detail: String| ApiError::NoAnswer { request: request.clone(), detail };
         let sent = wire(ask, bearer).map_err(|error| no_answer(error.to_string()))?;
         let exchange = async {

@@ -4,13 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Account, PAGE_ENTRIES, Patience, Repository, error::ApiError};
+use super::{Account, PAGE_ENTRIES, Patience, Query, Repository, error::ApiError};
 
 /// Pages that are read; an issue with more has a life of its own.
 const PAGES_MAX: usize = 10;
-
-const LAST_EDIT: &str = "query($owner: String!, $name: String!, $number: Int!) { \
-    repository(owner: $owner, name: $name) { issue(number: $number) { lastEditedAt } } }";
 
 /// An entry of an issue's history.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,7 +50,8 @@ impl Repository {
     /// When the text of an issue was last edited; `None`: never. REST does not tell.
     pub async fn issue_last_edit(&self, issue: u64) -> Result<Option<DateTime<Utc>>, ApiError> {
         let (owner, name) = self.name().forge().unwrap_or_default();
-        let answer = self.graph(LAST_EDIT, &json!({"owner": owner, "name": name, "number": issue})).await?;
+        let answer =
+            self.graph(Query::LastEdit, &json!({"owner": owner, "name": name, "number": issue})).await?;
         let issue = &answer["data"]["repository"]["issue"];
         let unreadable = |detail: &str| ApiError::Unreadable {
             request: "POST /graphql".to_owned(),

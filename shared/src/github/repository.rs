@@ -11,6 +11,7 @@ use super::{
     GitHub, PREPARE_PATIENCE,
     api::{Ask, GRAPH},
     authentication::Scope,
+    endpoints::Query,
     error::ApiError,
     patience::Patience,
 };
@@ -152,8 +153,8 @@ impl Repository {
     }
 
     /// Has GraphQL look or change something, in one try. `variables` are the query's.
-    pub async fn graph(&self, query: &str, variables: &Value) -> Result<Value, ApiError> {
-        let body = json!({ "query": query, "variables": variables });
+    pub async fn graph(&self, query: Query, variables: &Value) -> Result<Value, ApiError> {
+        let body = json!({ "query": query.text(), "variables": variables });
         let ask = Ask { method: &Method::POST, body: Some(&body), ..Ask::get(GRAPH) };
         let answer: Value = self.github.once(ask, self.scope()).await?.decode()?;
         match answer["errors"][0]["message"].as_str() {

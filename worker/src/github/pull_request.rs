@@ -8,7 +8,7 @@ use shared::{
     Failure,
     config::PublishConfig,
     crash_point::CrashPoint,
-    github::{Account, ApiError, PAGE_ENTRIES, Patience, Repository},
+    github::{Account, ApiError, PAGE_ENTRIES, Patience, Query, Repository},
 };
 
 use super::PUBLISH_PATIENCE;
@@ -19,9 +19,6 @@ const BRANCHES_MAX: usize = 50;
 
 /// How long a label or a reviewer is tried to be set, each.
 const ADORN_PATIENCE: Duration = Duration::from_secs(20);
-
-const MAKE_READY: &str = "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { \
-                          pullRequest { isDraft } } }";
 
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 250;
@@ -204,7 +201,7 @@ impl PullRequests<'_> {
     /// Makes a draft ready for review, which REST cannot. Repeating it changes nothing.
     pub(crate) async fn make_ready(&self, published: &Published) -> Result<(), String> {
         let variables = json!({ "id": published.entry.node_id });
-        let done = self.0.graph(MAKE_READY, &variables).await;
+        let done = self.0.graph(Query::MakeReady, &variables).await;
         done.map(drop).map_err(|error| error.to_string())
     }
 
