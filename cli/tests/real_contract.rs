@@ -24,7 +24,7 @@ use shared::{
 };
 use testkit::{
     GitRemote, TestGitHub,
-    github::{APP_ID, App, TOKEN},
+    github::{APP_ID, App, LOGIN, TOKEN},
     http_server::Asked,
 };
 
@@ -99,6 +99,10 @@ async fn poll(github: &TestGitHub) {
     let _ = renamed.issue_events(7, &mut patience).await;
     let _ = renamed.issue_last_edit(7).await;
     StatusComment::of(&renamed, 7).tidy().await.unwrap();
+    // An organisation's, its own and another user's.
+    for owner in ["octo", LOGIN, "ann"] {
+        client.repositories_of(owner, &mut patience).await.unwrap();
+    }
 }
 
 /// The same with an app's.
@@ -117,6 +121,7 @@ async fn poll_as_an_app(github: &TestGitHub) {
     repository.changed_comments::<Value>(since, None, 10, &mut patience).await.unwrap();
     repository.permission("ann", &mut patience).await.unwrap();
     repository.comments(7, &mut patience).await.unwrap();
+    client.repositories_of("octo", &mut patience).await.unwrap();
 }
 
 /// The method, the path with numbers left out, and the names in query and body.

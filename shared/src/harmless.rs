@@ -30,7 +30,7 @@ pub fn harmless(text: &str) -> String {
 
 /// The text without what a terminal or a browser acts on: control characters but for line ends and tabs, and those that
 /// turn the direction of writing.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control() && !is_directional(*c)).collect()
 }
 

@@ -12,9 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::{
     Failure, Outcome,
     config::{Config, given},
+    harmless::printable,
 };
 
-use crate::{harmless::printable, host::Host};
+use crate::host::Host;
 
 /// Shorter secrets are not looked for: they would blot out ordinary words.
 const SECRET_BYTES_MIN: usize = 6;

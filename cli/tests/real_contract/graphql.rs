@@ -5,13 +5,13 @@ use std::{env, process::Command};
 use tempfile::TempDir;
 
 /// Prints what is wrong with each query that it is given, a line each.
-const JUDGE: &str = r#"
+const JUDGE: &str = r"
 const { default: validate } = await import(process.argv[2]);
 for (const query of process.argv.slice(3)) {
   const problems = validate(query).map((problem) => problem.message);
   console.log(JSON.stringify(problems));
 }
-"#;
+";
 
 /// What is wrong with each of `queries`.
 pub fn problems(queries: &[&str]) -> Vec<Vec<String>> {

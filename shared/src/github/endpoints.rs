@@ -41,6 +41,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/repos/{owner}/{repo}"),
     get("/repositories/{repository_id}"),
     get("/repos/{owner}/{repo}/collaborators/{username}/permission"),
+    // What an owner has, for whoever polls by a pattern.
+    get("/users/{username}"),
+    get("/users/{username}/installation"),
+    get("/orgs/{org}/installation"),
+    list("/installation/repositories", &["per_page", "page"]),
+    list("/orgs/{org}/repos", &["type", "sort", "per_page", "page"]),
+    list("/user/repos", &["affiliation", "sort", "per_page", "page"]),
+    list("/users/{username}/repos", &["type", "sort", "per_page", "page"]),
     // What has changed, for whoever polls.
     list("/repos/{owner}/{repo}/issues", &["state", "sort", "direction", "since", "per_page", "page"]),
     list("/repos/{owner}/{repo}/issues/comments", &["sort", "direction", "since", "per_page", "page"]),
