@@ -105,7 +105,8 @@ impl Bed {
         let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
         let still_held = Arc::new(|| Box::pin(async { true }) as _);
         let charge: Charge = Arc::new(|_| Box::pin(async { Some(Allowance::default()) }));
-        let control = RunControl { stop: stopped, reports: sender, still_held, charge };
+        let may_tell = Arc::clone(&still_held);
+        let control = RunControl { stop: stopped, reports: sender, still_held, may_tell, charge };
         let executor = Arc::clone(&self.executor);
         let began = Instant::now();
         let run = tokio::spawn(async move { executor.run(input, control).await });
