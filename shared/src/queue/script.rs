@@ -10,7 +10,7 @@ const PRELUDE: &str = include_str!("lua/prelude.lua");
 /// What stands between the prelude and the scripts that mention any of its names.
 const PARTS: [(&[&str], &str); 5] = [
     (
-        &["WAITS", "IN_TRANSIT", "park(", "effect(", "gone_elsewhere(", "place("],
+        &["WAITS", "IN_TRANSIT", "park(", "effect(", "lives_elsewhere(", "gone_elsewhere(", "place("],
         include_str!("lua/transit.lua"),
     ),
     (&["lose("], include_str!("lua/lose.lua")),

@@ -1,7 +1,7 @@
 -- hold: (nothing) -> held. Idempotent by id.
 -- ARGV    1 id, 2 priority, 3 spec (MessagePack), 4 deadline in ms, then field, value ... of the record
--- returns 'created' | 'created <outbox entry>' (its locator is to be made lasting) | 'exists' | 'late' (the locator that was taken
---         for it may have ended; nothing is written)
+-- returns 'created <outbox entry or ''>' (its locator is to be made lasting) | 'exists' | 'late' (the locator that was
+--         taken for it may have ended; nothing is written)
 local id, priority = ARGV[1], ARGV[2]
 local status = redis.call('HGET', RECORD .. id, 'status')
 if status then return 'exists' end
@@ -13,6 +13,4 @@ redis.call('HSET', RECORD .. id, 'status', 'held', 'priority', priority, 'create
 redis.call('ZADD', HELD, int(ms), id)
 event('held', id)
 count('held')
-if not LOCATOR then return 'created ' .. effect(id, {}) end
-redis.call('PERSIST', LOCATOR .. id)
-return 'created'
+return 'created ' .. (lives_elsewhere(id, {}))

@@ -17,4 +17,4 @@ r.entry, r.lost = nil, 0
 give_back(id, r)
 event('pending', id, 'reason', 'retried by ' .. by)
 count('rerun')
-return { 'pending', effect(id, r) }
+return { 'pending', lives_elsewhere(id, r) }

@@ -18,6 +18,21 @@ local function effect(id, r)
   return redis.call('XADD', OUTBOX, '*', 'task', id, 'issue', issue), issue
 end
 
+-- The same of a task that has come, or lives again; where they are at hand it is done here. A worker's user may not
+-- make a locator that is missing (pcall).
+local function lives_elsewhere(id, r)
+  if not LOCATOR then return effect(id, r) end
+  redis.pcall('SET', LOCATOR .. id, string.match(base, '{(.*)}'), 'NX')
+  redis.call('PERSIST', LOCATOR .. id)
+  if r.issue and r.issue ~= '' then
+    local key = ISSUE .. string.lower(r.repository .. '#' .. r.issue)
+    local named = redis.pcall('GET', key)
+    -- Another task that has it keeps it: then this one is cancelled by the worker that claims it.
+    if not named or named == id then redis.call('SET', key, id) end
+  end
+  return '', ''
+end
+
 -- The same of a task that is gone; where they are at hand it is done here.
 local function gone_elsewhere(id, r)
   if not LOCATOR then return effect(id, r) end
