@@ -6,6 +6,8 @@ pub(super) struct Tally {
     passed: Option<u32>,
     /// A runner said that there is nothing to run.
     none: bool,
+    /// A runner said that something failed.
+    failed: bool,
     /// Packages of Go that have tests. Go does not count its tests.
     go_packages: bool,
 }
@@ -30,6 +32,7 @@ impl Tally {
         if let Some(count) = passed(&folded) {
             self.passed = Some(self.passed.unwrap_or(0).saturating_add(count));
         }
+        self.failed |= failed(&folded);
         self.none |= NONE.iter().any(|words| folded.contains(words));
         self.go_packages |= folded.starts_with("ok  \t") && !folded.contains("[no tests to run]");
     }
@@ -39,9 +42,9 @@ impl Tally {
         self.passed.filter(|count| *count > 0)
     }
 
-    /// Whether nothing was run, as far as the runner says.
+    /// Whether nothing was run, as far as the runner says. What failed was run, also where nothing passed.
     pub(super) fn is_none(&self) -> bool {
-        !self.go_packages && (self.passed == Some(0) || (self.none && self.passed.is_none()))
+        !self.go_packages && !self.failed && (self.passed == Some(0) || (self.none && self.passed.is_none()))
     }
 }
 
@@ -96,9 +99,26 @@ fn passed(folded: &str) -> Option<u32> {
     None
 }
 
+/// Whether a runner's line tells of something that failed.
+fn failed(folded: &str) -> bool {
+    const BEFORE: [&str; 5] = [" failed", " tests failed", " failing", " failure", " error"];
+    const AFTER: [&str; 6] = ["fail ", "failed:", "failures:", "errors:", "failures=", "errors="];
+
+    let some = |count: Option<u32>| count.is_some_and(|count| count > 0);
+    folded.starts_with("fail\t")
+        || folded.trim_start().starts_with("--- fail:")
+        // A word may stand there more than once: "test result: failed. 0 passed; 1 failed".
+        || BEFORE.iter().any(|mark| folded.match_indices(mark).any(|(at, _)| some(last_number(&folded[..at]))))
+        || AFTER.iter().any(|mark| folded.match_indices(mark).any(|(at, _)| some(after(&folded[at..], mark))))
+}
+
 /// The number right before `mark`.
 fn before(line: &str, mark: &str) -> Option<u32> {
-    let head = &line[..line.find(mark)?];
+    last_number(&line[..line.find(mark)?])
+}
+
+/// The number at the end of `head`.
+fn last_number(head: &str) -> Option<u32> {
     let digits = head
         .rfind(|c: char| !c.is_ascii_digit())
         .map_or(0, |at| at + head[at..].chars().next().map_or(1, char::len_utf8));
@@ -187,6 +207,26 @@ mod tests {
         assert_eq!(tally("all good"), (None, false));
         assert_eq!(tally("ok  \texample.com/x\t0.002s\n?   \texample.com/y\t[no test files]"), (None, false));
         assert_eq!(tally("2 passed in 0.01s\nno tests ran in sub"), (Some(2), false));
+    }
+
+    #[test]
+    fn a_run_in_which_everything_failed_was_a_run() {
+        for lines in [
+            "test result: FAILED. 0 passed; 1 failed; 0 ignored",
+            "# tests 1\n# pass 0\n# fail 1",
+            "ℹ pass 0\nℹ fail 2",
+            "Tests:       1 failed, 1 total",
+            "  0 passing (3ms)\n  1 failing",
+            "0 examples, 0 failures, 1 error occurred outside of examples",
+            "no tests ran in 0.01s\n1 error in 0.02s",
+            "0% tests passed, 1 tests failed out of 1",
+            "FAIL\texample.com/x\t0.002s\n?   \texample.com/y\t[no test files]",
+            "--- FAIL: TestX (0.00s)\n[no test files]",
+            "No tests found\nFAILED (failures=1)",
+            "Failed!  - Failed:     1, Passed:     0\nNo test is available",
+        ] {
+            assert!(!tally(lines).1, "{lines}");
+        }
     }
 
     #[test]

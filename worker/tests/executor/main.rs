@@ -14,6 +14,7 @@ mod github_stage;
 mod hostile;
 mod inspection;
 mod interrupts;
+mod kinds;
 mod leftovers;
 mod outcomes;
 mod process_mode;
