@@ -94,7 +94,7 @@ async fn run_async(command: Command, global: &Global) -> Result<(), CommandError
         Command::Resume(command) => command.run(global).await,
         Command::Drain(command) => command.run(global).await,
         Command::Undrain(command) => command.run(global).await,
-        Command::Setup(command) => command.run(global).await,
+        Command::Setup(command) => Box::pin(command.run(global)).await,
         Command::Classify(command) => command.run(global),
         Command::Github(command) => command.run(global).await,
         Command::Config(command) => command.run(global),

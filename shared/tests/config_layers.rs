@@ -141,6 +141,14 @@ fn a_bad_value_is_refused_with_its_place_and_what_would_fit() {
         ("[agent.specialty.\"Back End\"]\nmodel = \"x\"", ["Back End", "not a specialty"]),
         ("[agent]\nspecialty = \"backend\"", ["agent.specialty", "[agent.specialty.<name>]"]),
         ("[agent]\nmax_budget_usd = nan", ["agent.max_budget_usd", "0 for no limit"]),
+        (
+            "[agent]\ndocker_socket = \"/run/docker.sock\"",
+            ["agent.docker_socket", "[agent.specialty.<name>]"],
+        ),
+        (
+            "[agent.specialty.devops]\ndocker_socket = \"docker.sock\"",
+            ["agent.specialty.devops.docker_socket", "absolute"],
+        ),
         ("[agent]\nbudget_usd_per_day = -1", ["agent.budget_usd_per_day", "0 for no limit"]),
         ("[agent]\naccount = \"a{b}\"", ["agent.account", "without braces"]),
         ("[ingest]\nlisten = \"localhost\"", ["ingest.listen", "invalid"]),

@@ -22,7 +22,7 @@ use shared::{
 };
 
 pub(crate) use self::{
-    roster::Roster,
+    roster::{Ground, Roster},
     verdict::{Answer, Cause, Trouble, Verdict},
 };
 use crate::{
@@ -37,6 +37,8 @@ const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The configured agent and the program it stands for.
 pub(crate) struct Agent {
     config: AgentConfig,
+    /// With what its tasks are given besides.
+    sandbox: Sandbox,
     program: Program,
     /// Files of the machine that the program's call names, lent read-only.
     files: Vec<PathBuf>,
@@ -113,7 +115,7 @@ pub(crate) enum Reading {
 
 impl Agent {
     /// Finds the program. `Err` says what to install or to configure.
-    fn find(config: &AgentConfig, sandbox: &Sandbox) -> Result<Self, Failure> {
+    fn find(config: &AgentConfig, sandbox: Sandbox) -> Result<Self, Failure> {
         let named = config.command.first().map(String::as_str).filter(|name| !name.is_empty());
         let (usual, install) = match config.driver {
             Driver::Claude => ("claude", "install Claude Code (npm install -g @anthropic-ai/claude-code)"),
@@ -137,7 +139,12 @@ impl Agent {
         let mut files: Vec<PathBuf> =
             named_files.filter(|path| path.is_absolute() && path.is_file()).collect();
         files.extend(program.lent.clone());
-        Ok(Self { config: config.clone(), program, files, version: None })
+        Ok(Self { config: config.clone(), sandbox, program, files, version: None })
+    }
+
+    /// Where its tasks run.
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
     }
 
     /// The name of the driver's CLI; `None` for a program of the user's own.

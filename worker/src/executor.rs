@@ -12,7 +12,7 @@ use shared::{
 use tokio::sync::watch;
 
 use crate::{
-    agent::Roster,
+    agent::{Ground, Roster},
     child::Nursery,
     disk::Disk,
     footprint::Watch,
@@ -69,7 +69,14 @@ impl Executor {
             Ok(count) => tracing::info!(count, "removed workspaces of runs that had died"),
             Err(error) => tracing::warn!(%error, "left-over workspaces cannot be removed"),
         }
-        let agents = Roster::find(config, &sandbox, &dirs.workspaces).await?;
+        let ground = Ground {
+            sandbox: &sandbox,
+            config: &config.sandbox,
+            host: &host,
+            private: state_dir.path(),
+            workspaces: &dirs.workspaces,
+        };
+        let agents = Roster::find(config, &ground).await?;
         let redactor = Arc::new(Redactor::of(config, &host));
         let learning = Arc::clone(&redactor);
         let github =
@@ -156,7 +163,7 @@ impl Executor {
         let talk = IssueTalk::new(&self.config, &input, &reporter, &may_tell, &spending);
         let attempt = Attempt {
             config: &self.config,
-            sandbox: &self.sandbox,
+            sandbox: agent.sandbox(),
             agent,
             mirrors: &self.dirs.mirrors,
             caches: &self.dirs.caches,

@@ -84,7 +84,10 @@ impl Redactor {
             &config.api.token,
         ];
         let whole = all.into_iter().filter_map(given);
-        let lent = config.sandbox.env_pass.iter().filter_map(|name| lent(name, host.var(name)?.to_str()?));
+        let passed =
+            config.agent.specialty.values().filter_map(|section| section.env_pass.as_ref()).flatten();
+        let passed = config.sandbox.env_pass.iter().chain(&config.agent.env_pass).chain(passed);
+        let lent = passed.filter_map(|name| lent(name, host.var(name)?.to_str()?));
         Self::new(whole.chain(given(&config.redis.url).and_then(password_of)).chain(lent))
     }
 

@@ -14,7 +14,7 @@ use std::{
 
 use shared::{
     Failure,
-    config::{Config, SandboxMode},
+    config::{AgentConfig, Config, SandboxConfig, SandboxMode},
 };
 
 use self::{
@@ -33,8 +33,11 @@ pub(crate) struct Sandbox {
     kind: Kind,
     toolbox: Toolbox,
     reason: String,
+    /// Docker's, where it is given away.
+    docker: Option<PathBuf>,
 }
 
+#[derive(Clone)]
 enum Kind {
     Bubblewrap(Bubblewrap),
     Process(ProcessSandbox),
@@ -73,7 +76,7 @@ impl Sandbox {
         let missing = match Bubblewrap::probe(&toolbox, config.sandbox.network, nursery).await {
             Ok(bubblewrap) => {
                 let reason = format!("{} runs here", bubblewrap.version());
-                return Ok(Self { kind: Kind::Bubblewrap(bubblewrap), toolbox, reason });
+                return Ok(Self { kind: Kind::Bubblewrap(bubblewrap), toolbox, reason, docker: None });
             }
             Err(missing) => missing,
         };
@@ -92,7 +95,32 @@ impl Sandbox {
             ProcessSandbox::new(&config.sandbox, host).map_err(|failure| refuse(&failure.message))?;
         let toolbox = Toolbox::new(&config.sandbox, host, private, View::Machine(process.owner()))?;
         let reason = format!("{why}; agents run as {}", process.user());
-        Ok(Self { kind: Kind::Process(process), toolbox, reason })
+        Ok(Self { kind: Kind::Process(process), toolbox, reason, docker: None })
+    }
+
+    /// The same for the tasks of one agent, with what it is given besides. `Err` where that cannot be had.
+    pub(crate) fn for_agent(
+        &self,
+        config: &SandboxConfig,
+        agent: &AgentConfig,
+        host: &Host,
+        private: &Path,
+    ) -> Result<Self, Failure> {
+        let mut config = config.clone();
+        config.tool_paths.extend(agent.tool_paths.iter().cloned());
+        config.env_pass.extend(agent.env_pass.iter().cloned());
+        let view = match &self.kind {
+            Kind::Bubblewrap(_) => View::ToolsOnly,
+            Kind::Process(process) => View::Machine(process.owner()),
+        };
+        let toolbox = Toolbox::new(&config, host, private, view)?;
+        let docker = docker_socket(&agent.docker_socket)?;
+        Ok(Self { kind: self.kind.clone(), toolbox, reason: self.reason.clone(), docker })
+    }
+
+    /// The socket of Docker that programs reach.
+    pub(crate) fn docker(&self) -> Option<&Path> {
+        self.docker.as_deref()
     }
 
     /// `bubblewrap` or `process`.
@@ -152,9 +180,14 @@ impl Sandbox {
     pub(crate) fn job(&self, confined: &Confined<'_>) -> Job {
         let mut env = self.toolbox.environment(confined.workspace);
         env.insert("TMPDIR".to_owned(), self.tmp(confined.workspace).into_os_string());
+        if let Some(socket) = &self.docker {
+            let mut address = OsString::from("unix://");
+            address.push(socket);
+            env.insert("DOCKER_HOST".to_owned(), address);
+        }
         env.extend(confined.env.iter().cloned());
         let mut job = match &self.kind {
-            Kind::Bubblewrap(bubblewrap) => bubblewrap.job(&self.toolbox, confined),
+            Kind::Bubblewrap(bubblewrap) => bubblewrap.job(&self.toolbox, self.docker(), confined),
             Kind::Process(process) => process.job(confined),
         };
         job.command.env_clear().envs(env);
@@ -173,6 +206,23 @@ impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path.display().fmt(f)
     }
+}
+
+/// `Ok(None)` where none is given away.
+fn docker_socket(text: &str) -> Result<Option<PathBuf>, Failure> {
+    use std::os::unix::fs::FileTypeExt;
+
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // What is behind a link, such as /var/run, is shown where it really is.
+    let refuse = |why: &str| Failure::configuration(format!("docker_socket: {text} {why}"));
+    let path = Path::new(text).canonicalize().map_err(|error| refuse(&format!("cannot be used: {error}")))?;
+    let metadata = path.metadata().map_err(|error| refuse(&format!("cannot be used: {error}")))?;
+    if !metadata.file_type().is_socket() {
+        return Err(refuse("is no socket"));
+    }
+    Ok(Some(path))
 }
 
 /// `sh -c 'exec "$@"' sh ARGV...`: the shell turns a program that cannot be run into 126 or 127.

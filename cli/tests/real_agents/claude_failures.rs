@@ -25,7 +25,7 @@ fn turns_that_are_used_up_fail_the_task() {
 #[test]
 #[ignore = "needs the Claude Code CLI: scripts/test --real"]
 fn money_that_is_used_up_fails_the_task() {
-    always(&Turn::bash("date >> answer"), "max_budget_usd = 0.001\n").failed("task", "agent.max_budget_usd");
+    always(&Turn::bash("date >> answer"), "max_budget_usd = 0.01\n").failed("task", "agent.max_budget_usd");
 }
 
 #[test]

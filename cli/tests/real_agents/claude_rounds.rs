@@ -44,6 +44,13 @@ fn red_tests_go_back_to_the_resumed_session_and_come_out_green() {
     let second = &user.api.asked()[2];
     assert!(second.mentions("It is 43 now."), "the session is not a new one: {}", second.body);
     assert!(second.mentions("make test"), "it is told what failed: {}", second.body);
+    let mut sums = ended
+        .text
+        .lines()
+        .filter_map(|line| line.split_once(" USD so far in this session")?.0.rsplit(' ').next());
+    let session: f64 = sums.next_back().unwrap().parse().unwrap();
+    let counted = ended.record["micro_usd"].as_f64().unwrap() / 1_000_000.0;
+    assert!(counted > 0.0 && (counted - session).abs() < 0.000_1, "{counted} of {session}: {}", ended.record);
 }
 
 #[test]

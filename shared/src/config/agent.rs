@@ -44,6 +44,12 @@ pub struct AgentConfig {
     /// Works with versions that are known to misbehave.
     pub allow_unsafe_version: bool,
     pub account: String,
+    /// Directories that its agents and tests may read besides `sandbox.tool_paths`.
+    pub tool_paths: Vec<String>,
+    /// Variables that they get besides `sandbox.env_pass`.
+    pub env_pass: Vec<String>,
+    /// A socket of Docker that they reach, of one specialty alone; empty: none. Whoever reaches it has the machine.
+    pub docker_socket: String,
     /// `ANTHROPIC_API_KEY`.
     pub anthropic_api_key: SecretString,
     /// `CLAUDE_CODE_OAUTH_TOKEN`.
@@ -81,10 +87,13 @@ pub struct SpecialtyAgent {
     pub budget_usd_per_day: Option<f64>,
     pub retries_max: Option<u32>,
     pub account: Option<String>,
+    pub tool_paths: Option<Vec<String>>,
+    pub env_pass: Option<Vec<String>>,
+    pub docker_socket: Option<String>,
 }
 
 /// Keys of [`SpecialtyAgent`].
-pub(super) const SPECIALTY_KEYS: [&str; 14] = [
+pub(super) const SPECIALTY_KEYS: [&str; 17] = [
     "driver",
     "command",
     "model",
@@ -99,6 +108,9 @@ pub(super) const SPECIALTY_KEYS: [&str; 14] = [
     "budget_usd_per_day",
     "retries_max",
     "account",
+    "tool_paths",
+    "env_pass",
+    "docker_socket",
 ];
 
 impl AgentConfig {
@@ -138,6 +150,9 @@ impl SpecialtyAgent {
         replace(&mut base.budget_usd_per_day, self.budget_usd_per_day.as_ref());
         replace(&mut base.retries_max, self.retries_max.as_ref());
         replace(&mut base.account, self.account.as_ref());
+        replace(&mut base.tool_paths, self.tool_paths.as_ref());
+        replace(&mut base.env_pass, self.env_pass.as_ref());
+        replace(&mut base.docker_socket, self.docker_socket.as_ref());
         base
     }
 }

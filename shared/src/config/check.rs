@@ -23,6 +23,9 @@ const NODE_ID_BYTES_MAX: usize = 64;
 /// Longest name of an agent account, in bytes.
 const ACCOUNT_BYTES_MAX: usize = 64;
 
+/// Smallest budget, in US dollars: less buys no call of an agent.
+const BUDGET_USD_MIN: f64 = 0.01;
+
 /// Largest budget, in US dollars.
 const BUDGET_USD_MAX: f64 = 1_000_000.0;
 
@@ -280,6 +283,11 @@ fn workspace(workspace: &WorkspaceConfig) -> Result<(), Problem> {
 
 fn agent(config: &Config) -> Result<(), Problem> {
     one_agent("agent", &config.agent)?;
+    require(
+        config.agent.docker_socket.is_empty(),
+        "agent.docker_socket",
+        "gives away the machine: name it for the specialty that needs it, in [agent.specialty.<name>]",
+    )?;
     for name in config.agent.specialty.keys() {
         let section = format!("agent.specialty.{name}");
         match name.parse::<Specialty>() {
@@ -310,9 +318,10 @@ fn one_agent(section: &str, agent: &AgentConfig) -> Result<(), Problem> {
     for (name, usd) in
         [("max_budget_usd", agent.max_budget_usd), ("budget_usd_per_day", agent.budget_usd_per_day)]
     {
-        let fits = (0.0..=BUDGET_USD_MAX).contains(&usd);
-        require(fits, &key(name), "must be a sum of money up to 1000000, or 0 for no limit")?;
+        let fits = usd == 0.0 || (BUDGET_USD_MIN..=BUDGET_USD_MAX).contains(&usd);
+        require(fits, &key(name), "must be a sum of money from 0.01 to 1000000, or 0 for no limit")?;
     }
+    absolute(&key("docker_socket"), Path::new(&agent.docker_socket))?;
     // Braces mean something in the name of a key.
     let plain = !agent.account.contains(|c: char| c.is_control() || matches!(c, '{' | '}'));
     require(

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use shared::{
     Failure, Specialty,
-    config::{AgentConfig, Config},
+    config::{AgentConfig, Config, SandboxConfig},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     child::{self, Ending, Nursery},
+    host::Host,
     sandbox::{Confined, Sandbox},
     specialties::ALL,
     workspace::Workspace,
@@ -20,6 +21,17 @@ use crate::{
 
 /// How long an agent program may take to tell its version.
 const VERSION_MAX: Duration = Duration::from_secs(30);
+
+/// Where agents are looked for.
+pub(crate) struct Ground<'a> {
+    /// As it is for all tasks.
+    pub sandbox: &'a Sandbox,
+    pub config: &'a SandboxConfig,
+    pub host: &'a Host,
+    /// The state directory.
+    pub private: &'a Path,
+    pub workspaces: &'a Path,
+}
 
 /// Every agent that tasks may need here, found and asked for its version.
 pub(crate) struct Roster {
@@ -29,15 +41,15 @@ pub(crate) struct Roster {
 
 impl Roster {
     /// Finds the agents. `Err`: one that a served specialty needs is missing, or unsafe to use.
-    pub(crate) async fn find(config: &Config, sandbox: &Sandbox, workspaces: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn find(config: &Config, ground: &Ground<'_>) -> Result<Self, Failure> {
         let served = &config.worker.specialties;
         let all = served.iter().any(|name| name == ALL);
-        let default = prepare(&config.agent, sandbox, workspaces).await;
+        let default = prepare(&config.agent, ground).await;
         let mut by_specialty = BTreeMap::new();
         for name in config.agent.specialty.keys() {
             let specialty: Specialty =
                 name.parse().map_err(|error| Failure::configuration(format!("agent.specialty: {error}")))?;
-            let agent = prepare(&config.agent.for_specialty(&specialty), sandbox, workspaces).await;
+            let agent = prepare(&config.agent.for_specialty(&specialty), ground).await;
             let agent = agent.map_err(|failure| Failure {
                 message: format!("agent.specialty.{name}: {}", failure.message),
                 ..failure
@@ -82,9 +94,14 @@ impl Agent {
     }
 }
 
-async fn prepare(config: &AgentConfig, sandbox: &Sandbox, workspaces: &Path) -> Result<Agent, Failure> {
+async fn prepare(config: &AgentConfig, ground: &Ground<'_>) -> Result<Agent, Failure> {
+    let sandbox = ground.sandbox.for_agent(ground.config, config, ground.host, ground.private)?;
+    if let Some(socket) = sandbox.docker() {
+        let socket = socket.display();
+        tracing::warn!(%socket, "agents and tests of a specialty reach docker, and through it this machine");
+    }
     let mut agent = Agent::find(config, sandbox)?;
-    agent.version = ask_version(&agent, sandbox, workspaces).await?;
+    agent.version = ask_version(&agent, ground.workspaces).await?;
     match version::standing(config.driver, agent.version.as_deref()) {
         Standing::Unsafe(why) if !config.allow_unsafe_version => return Err(Failure::configuration(why)),
         Standing::Unsafe(why) | Standing::Unmeasured(why) => tracing::warn!("{why}"),
@@ -94,8 +111,9 @@ async fn prepare(config: &AgentConfig, sandbox: &Sandbox, workspaces: &Path) -> 
 }
 
 /// Runs the agent program where agents run, which also proves that it can run there.
-async fn ask_version(agent: &Agent, sandbox: &Sandbox, workspaces: &Path) -> Result<Option<String>, Failure> {
+async fn ask_version(agent: &Agent, workspaces: &Path) -> Result<Option<String>, Failure> {
     let Some(argv) = agent.version_call() else { return Ok(None) };
+    let sandbox = agent.sandbox();
     let failed = |what: String| Failure::configuration(format!("the agent program does not run: {what}"));
     let nursery = Nursery::default();
     let name = format!("version-{}", uuid::Uuid::new_v4().simple());

@@ -148,7 +148,7 @@ fn limited(reset: Option<Duration>, now: SystemTime) -> String {
         None => "and was told no reset: it is tried again after a pause".to_owned(),
     };
     format!(
-        "the agent account met its usage limit {until}; the task is back in line and counts no attempt. To go on sooner, \
+        "the account met its usage limit {until}; the task is back in line and counts no attempt. To go on sooner, \
          raise the account's limit or let a worker with another one take the task"
     )
 }

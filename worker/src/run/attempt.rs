@@ -87,6 +87,11 @@ impl Attempt<'_> {
             .engine(&format!("{branch} starts from {} at {}", base.branch, cut(&base.commit, 12)))
             .await;
         let absent = self.complete(absent, &mut worktree, &mirror, access.as_ref(), &base).await?;
+        if let Some(socket) = self.sandbox.docker() {
+            let told =
+                format!("agent and tests reach docker by {}, and through it the machine", socket.display());
+            self.reporter.engine(&told).await;
+        }
         let verifier = self.verifier(mirror.path());
         let plan = verifier.plan(self.git, &base).await?;
         self.tell_plan(plan.as_ref()).await;

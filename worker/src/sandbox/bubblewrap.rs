@@ -73,6 +73,7 @@ const ETC_PREFIXES: [&str; 3] = ["java", "perl", "python"];
 const HIDDEN: [&str; 2] = ["/etc/ssl/private", "/etc/pki/tls/private"];
 
 /// A bubblewrap that was seen to work.
+#[derive(Clone)]
 pub(super) struct Bubblewrap {
     program: PathBuf,
     version: String,
@@ -106,7 +107,8 @@ impl Bubblewrap {
         &self.version
     }
 
-    pub(super) fn job(&self, toolbox: &Toolbox, confined: &Confined<'_>) -> Job {
+    /// `socket`: one of the machine's that the program reaches.
+    pub(super) fn job(&self, toolbox: &Toolbox, socket: Option<&Path>, confined: &Confined<'_>) -> Job {
         let workspace = confined.workspace;
         let mut command = self.command(toolbox, Some(&workspace.tmp()));
         if self.network && !confined.network {
@@ -120,6 +122,9 @@ impl Bubblewrap {
         }
         for path in confined.mirror.into_iter().chain(confined.files.iter().map(PathBuf::as_path)) {
             bind(&mut command, "--ro-bind", path, path);
+        }
+        if let Some(path) = socket {
+            bind(&mut command, "--bind", path, path);
         }
         // All that is left of the root is memory: nobody is to fill it.
         command.args(["--remount-ro", "/"]);

@@ -15,11 +15,13 @@ use crate::{
 const DEFAULT_USER: &str = "nobody";
 
 /// Supervised processes, as another user or, where that is allowed, as the worker's own.
+#[derive(Clone)]
 pub(super) struct ProcessSandbox {
     supervisor: PathBuf,
     user: AgentUser,
 }
 
+#[derive(Clone)]
 enum AgentUser {
     Other { name: String, owner: Owner },
     Same,

@@ -25,3 +25,4 @@ mod stage;
 mod submodules;
 mod testing;
 mod tidying;
+mod tools;
