@@ -1,7 +1,7 @@
 //! The worker process: who starts when, who ends when.
 //!
 //! Start: lock file, then the beat (a living other is refused), then the former self's tasks are given back,
-//! then heartbeat, health page, sweeper and janitor, then the poller. End: poller, runs (drained, then stopped),
+//! then heartbeat and janitor, health page and sweeper, then the poller. End: poller, runs (drained, then stopped),
 //! health page, sweeper, janitor, heartbeat, and last the beat is taken back.
 
 use std::{
@@ -89,6 +89,7 @@ struct Station {
     told: CancellationToken,
     draining: CancellationToken,
     heartbeat: JoinHandle<HeartbeatEnd>,
+    janitor: JoinHandle<()>,
 }
 
 /// Serves the configured specialties until `stop` says otherwise; `health` is where the health page is asked for.
@@ -121,7 +122,6 @@ pub async fn run(
         Arc::clone(&specialties),
         station.told.child_token(),
     ));
-    let janitor = tokio::spawn(context.executor.janitor().run(station.told.child_token()));
     let poller = Poller {
         context: Arc::clone(&context),
         holder: station.identity.holder.clone(),
@@ -161,7 +161,6 @@ pub async fn run(
         return Err(error);
     }
     let _ = sweeper.await;
-    let _ = janitor.await;
     station.close().await;
     Ok(())
 }
@@ -289,6 +288,7 @@ impl Station {
         let disk = Arc::clone(executor.disk());
         let heartbeat = Heartbeat::new(queue.clone(), Arc::clone(&ledger), Arc::clone(&accounts), disk, info);
         let heartbeat = tokio::spawn(heartbeat.run(told.child_token(), draining.clone()));
+        let janitor = tokio::spawn(executor.janitor().run(told.child_token()));
         let context = SlotContext {
             queue,
             ledger,
@@ -298,11 +298,12 @@ impl Station {
             stop: stop.clone(),
             refers: start.refers,
         };
-        Ok(Self { context: Arc::new(context), identity, told, draining, heartbeat })
+        Ok(Self { context: Arc::new(context), identity, told, draining, heartbeat, janitor })
     }
 
     async fn close(self) {
         CrashPoint::GivenBack.reached();
+        let _ = self.janitor.await;
         let _ = self.heartbeat.await;
         let holder = &self.identity.holder;
         // Redis may be away; then the beat ends by itself.

@@ -126,7 +126,9 @@ impl Executor {
 
     /// Who keeps the disk free of what nobody needs any more.
     pub fn janitor(&self) -> Janitor {
-        Janitor::new(&self.config.workspace, self.dirs.clone(), Arc::clone(&self.disk))
+        let nursery = Nursery::default();
+        let git = Git::new(&self.config, &self.host, nursery.clone());
+        Janitor::new(&self.config.workspace, self.dirs.clone(), Arc::clone(&self.disk), git, nursery)
     }
 
     /// Runs one task to its end; begins none while the disk is nearly full. When this returns, no process of the run is alive and its workspace is gone

@@ -3,10 +3,12 @@
 //! It removes workspaces whose run has died, kept workspaces and unused caches and mirrors by their age, and more of
 //! these, in this order and the one first that was unused for longest, while all of it together is larger than it
 //! may be or the disk is nearly full. What a run uses is locked and stays, whoever's run it is: workers may share a
-//! root. Nothing is removed that does not lie in one of the root's three directories and look like a worker's own.
+//! root. Nothing is removed that does not lie in one of the root's three directories and look like a worker's own. In
+//! the mirrors that stay it joins small packs.
 
 mod measure;
 mod things;
+mod upkeep;
 
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
@@ -16,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 use self::{
     measure::measure,
     things::{Kind, Thing, inventory},
+    upkeep::keep_up,
 };
 use crate::{
     child::Nursery,
     disk::{Disk, Size},
+    git::Git,
     work_dirs::WorkDirs,
     workspace::{LockFile, sweep},
 };
@@ -32,6 +36,7 @@ pub struct Janitor {
     dirs: WorkDirs,
     disk: Arc<Disk>,
     limits: Limits,
+    git: Git,
     nursery: Nursery,
 }
 
@@ -55,7 +60,13 @@ pub struct Tidied {
 }
 
 impl Janitor {
-    pub(crate) fn new(config: &WorkspaceConfig, dirs: WorkDirs, disk: Arc<Disk>) -> Self {
+    pub(crate) fn new(
+        config: &WorkspaceConfig,
+        dirs: WorkDirs,
+        disk: Arc<Disk>,
+        git: Git,
+        nursery: Nursery,
+    ) -> Self {
         let hours = |hours: u64| Duration::from_secs(hours * 3_600);
         let limits = Limits {
             kept_max: hours(config.keep_failed_hours),
@@ -64,7 +75,7 @@ impl Janitor {
             bytes_max: Some(config.bytes_max).filter(|max| *max > 0),
             between: Duration::from_millis(config.janitor_ms),
         };
-        Self { dirs, disk, limits, nursery: Nursery::default() }
+        Self { dirs, disk, limits, git, nursery }
     }
 
     /// Works until told to end. A removal that has begun is ended first.
@@ -106,8 +117,21 @@ impl Janitor {
                 left.push(thing);
             }
         }
-        self.make_room(left, live_bytes, &mut tidied, told).await;
+        let left = self.make_room(left, live_bytes, &mut tidied, told).await;
+        for mirror in left.iter().filter(|thing| thing.kind == Kind::Mirror) {
+            if !told.is_cancelled() {
+                self.keep_up(&mirror.path).await;
+            }
+        }
         Ok(tidied)
+    }
+
+    async fn keep_up(&self, mirror: &Path) {
+        match keep_up(&self.git, mirror).await {
+            Ok(true) => tracing::info!(mirror = %mirror.display(), "its packs were joined"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(mirror = %mirror.display(), %error, "its packs cannot be joined"),
+        }
     }
 
     fn age_max(&self, kind: Kind) -> Duration {
@@ -130,30 +154,32 @@ impl Janitor {
         looked.await.map_err(io::Error::other)?
     }
 
-    /// Removes, least needed first, until both limits are kept.
+    /// Removes, least needed first, until both limits are kept, and returns what stays.
     async fn make_room(
         &self,
-        left: Vec<Thing>,
+        things: Vec<Thing>,
         live_bytes: u64,
         tidied: &mut Tidied,
         told: &CancellationToken,
-    ) {
-        let mut total = live_bytes + left.iter().map(|thing| thing.bytes).sum::<u64>();
+    ) -> Vec<Thing> {
+        let mut total = live_bytes + things.iter().map(|thing| thing.bytes).sum::<u64>();
         let bytes_max = self.limits.bytes_max.unwrap_or(u64::MAX);
-        for thing in left {
-            let why = if total > bytes_max {
-                "workspace.bytes_max is exceeded"
-            } else if self.disk.shortage().is_some() {
-                "the disk is nearly full"
+        let mut stays = Vec::new();
+        for thing in things {
+            let why = if told.is_cancelled() {
+                None
+            } else if total > bytes_max {
+                Some("workspace.bytes_max is exceeded")
             } else {
-                return;
+                self.disk.shortage().map(|_| "the disk is nearly full")
             };
-            if told.is_cancelled() {
-                return;
+            match why {
+                Some(why) if self.remove(&thing, why, tidied).await => total -= thing.bytes,
+                _ => stays.push(thing),
             }
-            if self.remove(&thing, why, tidied).await {
-                total -= thing.bytes;
-            }
+        }
+        if told.is_cancelled() {
+            return stays;
         }
         if total > bytes_max {
             let (total, limit) = (Size(total), Size(bytes_max));
@@ -162,6 +188,7 @@ impl Janitor {
         if let Some(shortage) = self.disk.shortage() {
             tracing::warn!(missing = %Size(shortage.missing()), "{shortage}; nothing else can be removed");
         }
+        stays
     }
 
     /// `false` where it is in use or cannot be removed.

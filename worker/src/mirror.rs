@@ -19,7 +19,8 @@ use crate::{
 
 /// The endings of what belongs to one mirror: itself, the one that is to take its place, the one before, the lock of
 /// whoever fetches.
-pub(crate) const PARTS: [&str; 4] = ["git", "new", "old", "lock"];
+pub(crate) const PARTS: [&str; 4] = ["git", "new", "old", LOCK];
+pub(crate) const LOCK: &str = "lock";
 
 /// Characters of the digest in a mirror's name.
 const DIGEST_LEN: usize = 16;
@@ -113,7 +114,7 @@ impl<'a> Mirror<'a> {
     }
 
     async fn lock(&self) -> Result<LockFile, Failure> {
-        let path = self.path.with_extension("lock");
+        let path = self.path.with_extension(LOCK);
         LockFile::acquire(&path)
             .await
             .map_err(|error| Failure::transient(format!("cannot lock {}: {error}", path.display())))

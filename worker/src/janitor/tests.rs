@@ -62,7 +62,10 @@ impl Yard {
         let [workspaces, mirrors, caches] = ["workspaces", "mirrors", "caches"].map(|name| root.join(name));
         let dirs = WorkDirs { root: root.to_owned(), workspaces, mirrors, caches };
         let disk = Disk::of(&dirs.root, self.config.free_bytes_min);
-        Janitor::new(&self.config, dirs, Arc::new(disk))
+        let (config, nursery) = (shared::config::Config::defaults().unwrap(), Nursery::default());
+        let host = crate::host::Host::new("/bin/true".into(), []);
+        let git = Git::new(&config, &host, nursery.clone());
+        Janitor::new(&self.config, dirs, Arc::new(disk), git, nursery)
     }
 
     async fn round(&self) -> Tidied {
@@ -217,4 +220,30 @@ async fn it_works_at_its_start_then_again_and_again_until_it_is_told_to_end() {
     gone(yard.kept("b-2", 200)).await;
     told.cancel();
     working.await.unwrap();
+}
+
+#[tokio::test]
+async fn many_small_packs_of_a_mirror_are_joined_and_no_object_is_lost() {
+    let yard = Yard::new();
+    let remote = testkit::GitRemote::with_files(&[("file", "0")]).unwrap();
+    for number in 1..=21 {
+        remote.commit("main", &[("file", &number.to_string())]).unwrap();
+        remote.git(&["repack", "-d", "--quiet"]).unwrap();
+    }
+    let forgotten = remote.git(&["rev-parse", "main"]).unwrap();
+    remote.git(&["update-ref", "refs/heads/main", "main~1"]).unwrap();
+    let mirror = yard.dir.path().join(format!("mirrors/octo-cat-{}.git", "a".repeat(16)));
+    std::os::unix::fs::symlink(&mirror, remote.path().with_extension("moved")).unwrap();
+    fs::rename(remote.path(), &mirror).unwrap();
+    fs::rename(remote.path().with_extension("moved"), remote.path()).unwrap();
+    fs::write(mirror.join("objects/pack/tmp_pack_x"), "of a fetch that was killed").unwrap();
+    let names = || yard.names(&format!("mirrors/octo-cat-{}.git/objects/pack", "a".repeat(16)));
+    let packs = || names().iter().filter(|name| name.contains(".pack")).count();
+    assert!(packs() > 20, "{:?}", names());
+
+    yard.round().await;
+    assert!(packs() < 5, "{:?}", names());
+    assert!(!names().contains(&"tmp_pack_x".to_owned()));
+    remote.git(&["fsck", "--strict"]).unwrap();
+    remote.git(&["cat-file", "-e", &format!("{forgotten}^{{tree}}")]).unwrap();
 }
