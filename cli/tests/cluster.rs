@@ -29,6 +29,8 @@ mod lost_answer;
 mod opinion;
 #[path = "cluster/pc.rs"]
 mod pc;
+#[path = "cluster/polling.rs"]
+mod polling;
 #[path = "cluster/replaced_master.rs"]
 mod replaced_master;
 #[path = "cluster/secrets.rs"]

@@ -1,7 +1,5 @@
 //! What polling finds without a webhook, and what it leaves alone.
 
-mod github;
-
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,6 +9,7 @@ use shared::{
     queue::{Claim, Holder},
     state_dir::StateDir,
 };
+use testkit::polled_github::{PolledGitHub, at};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -19,18 +18,27 @@ use crate::{
     ingester::{self, Ingester},
     webhook::payload::{self, with},
 };
-use github::{GitHub, at};
 
 /// An ingester that polls.
 struct Stage {
-    github: GitHub,
+    github: PolledGitHub,
     ingester: Ingester,
+}
+
+/// Polls there ten times a second.
+fn configure(github: &PolledGitHub, config: &mut Config) {
+    config.github.base_url = github.api_url();
+    config.github.token = "ghp_test".to_owned().into();
+    config.github.comment_when_queued = false;
+    config.poll.enabled = true;
+    config.poll.repositories = vec!["acme/shop".to_owned()];
+    (config.poll.interval_ms, config.poll.jitter_ms) = (100, 0);
 }
 
 impl Stage {
     async fn new() -> Self {
-        let github = GitHub::start().await;
-        let ingester = Ingester::start_with(|config| github.configure(config)).await;
+        let github = PolledGitHub::start().await;
+        let ingester = Ingester::start_with(|config| configure(&github, config)).await;
         let stage = Self { github, ingester };
         stage.looked().await;
         stage
@@ -197,7 +205,7 @@ async fn a_poller_that_dies_within_a_page_is_repeated_and_makes_nothing_twice() 
     stage.github.state().stalls = false;
 
     let mut config = ingester::config(&stage.ingester.redis);
-    stage.github.configure(&mut config);
+    configure(&stage.github, &mut config);
     let shutdown = CancellationToken::new();
     let running = another(config, &stage, &shutdown).await;
     stage.task(2).await;
@@ -298,13 +306,13 @@ async fn an_event_that_cannot_be_decided_holds_up_the_others_for_a_while_and_not
 
 #[tokio::test]
 async fn the_repositories_that_a_pattern_stands_for_are_listed_and_polled() {
-    let github = GitHub::start().await;
+    let github = PolledGitHub::start().await;
     let of_acme = |name: &str| json!({"full_name": format!("acme/{name}"), "has_issues": true});
     let mut archived = of_acme("old");
     archived["archived"] = json!(true);
     github.state().repositories = vec![archived, of_acme("other")];
     let ingester = Ingester::start_with(|config| {
-        github.configure(config);
+        configure(&github, config);
         config.poll.repositories = vec!["acme/s*".to_owned(), "acme/o*".to_owned()];
         config.poll.listing_interval_ms = 200;
         config.repository = ["acme/shop", "acme/old"].map(allowed).to_vec();

@@ -1,5 +1,7 @@
 //! As much of GitHub as a poll asks for: one repository `acme/shop`, whose issues, histories and comments a test makes.
 
+#![expect(clippy::unwrap_used, reason = "a test that asks for what is not there fails")]
+
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard},
@@ -7,10 +9,11 @@ use std::{
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
-use shared::config::Config;
-use testkit::http_server::{Asked, HttpServer, Reply};
 
-pub struct GitHub {
+use crate::http_server::{Asked, HttpServer, Reply};
+
+/// Gone when dropped.
+pub struct PolledGitHub {
     server: HttpServer,
     state: Arc<Mutex<State>>,
 }
@@ -27,6 +30,8 @@ pub struct State {
     pub remaining: u64,
     /// Requests for a permission are not answered.
     pub stalls: bool,
+    /// The tokens of those that were not.
+    pub stalled: Vec<String>,
     /// The token may not ask for permissions.
     pub denies: bool,
     pub asked: Vec<String>,
@@ -41,7 +46,7 @@ pub fn at(seconds: i64) -> String {
     (Utc::now() + TimeDelta::seconds(seconds)).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-impl GitHub {
+impl PolledGitHub {
     pub async fn start() -> Self {
         let state = Arc::new(Mutex::new(State {
             issues: Vec::new(),
@@ -50,6 +55,7 @@ impl GitHub {
             last_edit: None,
             remaining: 4_999,
             stalls: false,
+            stalled: Vec::new(),
             denies: false,
             asked: Vec::new(),
             repositories: Vec::new(),
@@ -67,14 +73,9 @@ impl GitHub {
         self.state.lock().unwrap()
     }
 
-    /// Polls here ten times a second.
-    pub fn configure(&self, config: &mut Config) {
-        config.github.base_url = format!("{}/api/v3", self.server.url());
-        config.github.token = "ghp_test".to_owned().into();
-        config.github.comment_when_queued = false;
-        config.poll.enabled = true;
-        config.poll.repositories = vec!["acme/shop".to_owned()];
-        (config.poll.interval_ms, config.poll.jitter_ms) = (100, 0);
+    /// For `github.base_url`.
+    pub fn api_url(&self) -> String {
+        format!("{}/api/v3", self.server.url())
     }
 
     /// Ann, a member, opened this issue.
@@ -176,7 +177,11 @@ impl State {
             ["issues", "comments"] => page(&self.comments, asked),
             ["issues", number] => self.issues.iter().find(of(number)).cloned().unwrap_or_default(),
             ["issues", number, "events"] => self.history.iter().filter(of(number)).cloned().collect(),
-            ["collaborators", _, "permission"] if self.stalls => return Reply::Stall,
+            ["collaborators", _, "permission"] if self.stalls => {
+                let token = asked.header("authorization").trim_start_matches("Bearer ");
+                self.stalled.push(token.to_owned());
+                return Reply::Stall;
+            }
             ["collaborators", _, "permission"] if self.denies => {
                 return Reply::json(403, &json!({"message": "no"}));
             }
