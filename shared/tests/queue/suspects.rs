@@ -131,6 +131,18 @@ async fn a_suspect_that_has_not_begun_loses_nothing_by_its_worker_s_death() {
 }
 
 #[tokio::test]
+async fn a_suspect_that_is_lost_again_and_again_before_it_begins_ends_after_a_hundred_claims() {
+    let s = Setting::new();
+    s.suspects(&["a"]).await;
+    s.redis::<u64>("HSET $:{backend}:task:a runs 98");
+    assert!(s.claimed(&life(3)).await.alone);
+    assert_eq!(s.dies(3).await, (1, 0));
+    assert!(s.claimed(&life(4)).await.alone);
+    assert_eq!(s.dies(4).await, (0, 1));
+    assert_eq!(s.lost("a").await, 3);
+}
+
+#[tokio::test]
 async fn a_suspect_whose_claim_was_not_answered_is_found_as_one() {
     let s = Setting::new();
     s.suspects(&["a"]).await;

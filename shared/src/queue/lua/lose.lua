@@ -3,8 +3,11 @@
 -- that its holder, should it live, can renew what nobody took. A suspect that had not begun is not what its worker
 -- died of; `loss` says so, for a holder that lives and still waits to begin.
 local function lose(id, r, ms, lost_max, counts)
+  -- Beyond this a task that never begins ends, too: it may kill whoever merely claims it.
+  local UNBEGUN_RUNS_MAX = 100
   local loss = counts and '1' or '0'
-  if fields(id, 'phase')[1] == ALONE then loss = ALONE end
+  local f = fields(id, 'phase', 'runs')
+  if f[1] == ALONE and num(f[2]) < UNBEGUN_RUNS_MAX then loss = ALONE end
   local lost = r.lost + num(loss)
   redis.call('HSET', RECORD .. id, 'lost', int(lost), 'loss', loss)
   r.lost = lost
