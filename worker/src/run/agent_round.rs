@@ -68,10 +68,14 @@ impl UsedUp {
     }
 }
 
-/// One call that was made, and whether its budget was what the account has left for today.
-struct Made {
-    verdict: Verdict,
-    days_rest: bool,
+/// One call of the program.
+enum Call {
+    /// `days_rest`: its budget was what the account has left for today.
+    Made {
+        verdict: Verdict,
+        days_rest: bool,
+    },
+    NotMade(UsedUp),
 }
 
 impl<'a> AgentRound<'a> {
@@ -88,17 +92,17 @@ impl<'a> AgentRound<'a> {
             (Some(fix), Some(session)) => Some(self.call(Start::Resume(&session), fix).await?),
             _ => None,
         };
-        let made = match resumed {
-            Some(Ok(Made { verdict: Verdict::SessionUnknown, .. })) => {
+        let call = match resumed {
+            Some(Call::Made { verdict: Verdict::SessionUnknown, .. }) => {
                 reporter.engine("the agent does not know its session any more; it starts afresh").await;
                 self.fresh(fix).await?
             }
-            Some(made) => made,
+            Some(call) => call,
             None => self.fresh(fix).await?,
         };
-        let Made { verdict, days_rest } = match made {
-            Ok(made) => made,
-            Err(used_up) => return Ok(Called::UsedUp(used_up)),
+        let (verdict, days_rest) = match call {
+            Call::Made { verdict, days_rest } => (verdict, days_rest),
+            Call::NotMade(used_up) => return Ok(Called::UsedUp(used_up)),
         };
         reporter.took(phase).await;
         CrashPoint::AgentEnded.reached();
@@ -123,7 +127,7 @@ impl<'a> AgentRound<'a> {
         }
     }
 
-    async fn fresh(&mut self, fix: Option<&str>) -> Result<Result<Made, UsedUp>, Problem> {
+    async fn fresh(&mut self, fix: Option<&str>) -> Result<Call, Problem> {
         let prompt = match fix {
             Some(fix) => format!("{}\n{fix}", self.task),
             None => self.task.clone(),
@@ -133,21 +137,24 @@ impl<'a> AgentRound<'a> {
     }
 
     /// One call, if anything is left for it. What it has cost is counted when this returns.
-    async fn call(&mut self, start: Start<'_>, prompt: &str) -> Result<Result<Made, UsedUp>, Problem> {
+    async fn call(&mut self, start: Start<'_>, prompt: &str) -> Result<Call, Problem> {
         let Attempt { spending, .. } = *self.attempt;
         let allowance = spending.settle().await.ok_or(Problem::LeaseLost)?;
         let budget = allowance.least();
         if self.time_left.is_zero() {
-            return Ok(Err(UsedUp::Time));
+            return Ok(Call::NotMade(UsedUp::Time));
         }
         if budget.is_some_and(|budget| budget < CALL_MICRO_USD_MIN) {
-            return if allowance.is_the_days() { Err(day_spent().into()) } else { Ok(Err(UsedUp::Money)) };
+            if allowance.is_the_days() {
+                return Err(day_spent().into());
+            }
+            return Ok(Call::NotMade(UsedUp::Money));
         }
         let began = Instant::now();
         let verdict = self.drive(start, prompt, budget).await;
         self.time_left = self.time_left.saturating_sub(began.elapsed());
         spending.settle().await.ok_or(Problem::LeaseLost)?;
-        Ok(Ok(Made { verdict: verdict?, days_rest: allowance.is_the_days() }))
+        Ok(Call::Made { verdict: verdict?, days_rest: allowance.is_the_days() })
     }
 
     async fn drive(
