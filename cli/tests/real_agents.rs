@@ -10,6 +10,8 @@
 mod claude_failures;
 #[path = "real_agents/claude_killed.rs"]
 mod claude_killed;
+#[path = "real_agents/claude_opinion.rs"]
+mod claude_opinion;
 #[path = "real_agents/claude_rounds.rs"]
 mod claude_rounds;
 #[path = "real_agents/codex.rs"]

@@ -187,6 +187,10 @@ pub struct GithubConfig {
     pub app_key: SecretString,
     /// Of the REST API: `https://api.github.com`, or `https://HOST/api/v3` of an Enterprise Server.
     pub base_url: String,
+    /// `HTTPS_PROXY`: which the API is reached through, by CONNECT. Empty: directly.
+    pub proxy: SecretString,
+    /// `NO_PROXY`: hosts that are reached directly, with commas.
+    pub no_proxy: String,
     /// `owner/name.git` below it is cloned from and pushed to. Empty: the server that `base_url` belongs to.
     pub git_base_url: String,
     /// Limit of one request.

@@ -10,6 +10,7 @@ mod app_key;
 mod authentication;
 mod changes;
 mod comments;
+mod connect;
 mod endpoints;
 mod error;
 mod issue;

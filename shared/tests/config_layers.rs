@@ -249,6 +249,29 @@ fn every_customary_variable_sets_its_key_and_an_empty_one_sets_nothing() {
 }
 
 #[test]
+fn of_a_proxys_two_spellings_the_small_one_wins_and_it_is_shown_to_nobody() {
+    let proxy = |variables: &[(&str, &str)]| {
+        let loaded = Layers::new().env(variables).load();
+        assert!(
+            !loaded.settings.iter().any(|setting| setting.value.contains("p4ss")),
+            "{:?}",
+            loaded.settings
+        );
+        let github = loaded.config.github;
+        (github.proxy.expose_secret().to_owned(), github.no_proxy)
+    };
+    let large = [("HTTPS_PROXY", "http://ann:p4ss@large:3128"), ("NO_PROXY", "example.org")];
+    assert_eq!(proxy(&large), ("http://ann:p4ss@large:3128".to_owned(), "example.org".to_owned()));
+    let both = [large[0], ("https_proxy", "small:3128"), ("no_proxy", ".test")];
+    assert_eq!(proxy(&both), ("small:3128".to_owned(), ".test".to_owned()));
+    for odd in ["socks5://p4ss:1080", "https://p4ss:3128", "http://", "http://h/p4ss", "no proxy p4ss"] {
+        let error = Layers::new().env(&[("HTTPS_PROXY", odd)]).refused();
+        assert!(error.contains("HTTPS_PROXY") && error.contains("github.proxy"), "{odd}: {error}");
+        assert!(!error.contains("p4ss"), "{error}");
+    }
+}
+
+#[test]
 fn variables_take_lists_numbers_and_switches() {
     let layers = Layers::new().env(&[
         ("CLAUDE_CLUSTER__WORKER__SPECIALTIES", "backend, frontend"),

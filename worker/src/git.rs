@@ -212,6 +212,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn git_has_the_proxies_that_are_let_through_and_nothing_else_of_the_environment() {
+        let lent = ["HTTPS_PROXY", "no_proxy", "GITHUB_TOKEN"].map(|name| (name.into(), "lent".into()));
+        let host = Host::new("/bin/true".into(), lent);
+        let mut config = Config::defaults().unwrap();
+        let has = |config: &Config, name: &str| {
+            Git::new(config, &host, Nursery::default()).env.contains_key(OsStr::new(name))
+        };
+        assert!(has(&config, "HTTPS_PROXY") && has(&config, "no_proxy") && !has(&config, "GITHUB_TOKEN"));
+        config.sandbox.env_pass.clear();
+        assert!(!has(&config, "HTTPS_PROXY") && !has(&config, "no_proxy"));
+    }
+
+    #[test]
     fn what_no_retry_mends_is_told_from_what_one_may() {
         let failed =
             |said: &str| GitError::Failed { operation: "fetch".into(), code: 128, said: said.into() };

@@ -213,6 +213,13 @@ pub struct AtWork {
 impl AtWork {
     /// Starts a worker and waits until a tool of its agent has made the file `tool-runs`.
     pub fn start(user: &User) -> Self {
+        let mut at_work = Self::begin(user, |_| (), &[]);
+        at_work.wait_for_tool(user);
+        at_work
+    }
+
+    /// Starts a worker with further variables; its task is made otherwise by `change`.
+    pub fn begin(user: &User, change: impl FnOnce(&mut TaskSpec), variables: &[(&str, &str)]) -> Self {
         let redis = RedisServer::start().unwrap();
         let mut config = Config::defaults().unwrap();
         config.redis.url = redis.url().into();
@@ -222,11 +229,10 @@ impl AtWork {
             Queue::open(&config.redis, &config.queue).unwrap()
         };
         let repository = user.remote.path().display().to_string().parse().unwrap();
-        let spec = TaskSpec::new("task".parse().unwrap(), repository, "The answer is wrong");
+        let mut spec = TaskSpec::new("task".parse().unwrap(), repository, "The answer is wrong");
+        change(&mut spec);
         runtime.block_on(queue.enqueue(&spec)).unwrap();
-        let mut at_work = Self { worker: start_worker(user, &redis), redis, queue, id: spec.id, runtime };
-        at_work.wait_for_tool(user);
-        at_work
+        Self { worker: start_worker(user, &redis, variables), redis, queue, id: spec.id, runtime }
     }
 
     fn wait_for_tool(&mut self, user: &User) {
@@ -239,7 +245,7 @@ impl AtWork {
 
     /// Another process of the same worker.
     pub fn restart(&mut self, user: &User) {
-        self.worker = start_worker(user, &self.redis);
+        self.worker = start_worker(user, &self.redis, &[]);
     }
 
     pub fn cancel(&self, user: &User) {
@@ -261,9 +267,9 @@ impl AtWork {
     }
 }
 
-fn start_worker(user: &User, redis: &RedisServer) -> Running {
+fn start_worker(user: &User, redis: &RedisServer, variables: &[(&str, &str)]) -> Running {
     let mut command = user.home.command(&["worker", "--node-id", "w1"]);
-    command.env("REDIS_URL", redis.url());
+    command.env("REDIS_URL", redis.url()).envs(variables.iter().copied());
     user.home.start_command(user.signed_in(command))
 }
 

@@ -151,6 +151,12 @@ fn intake(config: &Config) -> Result<(), Problem> {
         "github.app_key",
         "must be a private key in PEM; for a file write app_key_file",
     )?;
+    let proxy = github.proxy.expose_secret();
+    require(
+        proxy.is_empty() || is_proxy(proxy),
+        "github.proxy",
+        "must be http://[USER:PASSWORD@]HOST:PORT; a proxy of another kind cannot be used for GitHub's API",
+    )?;
     label("github.trigger_label", &github.trigger_label)?;
     words("github.trusted_associations", &github.trusted_associations, &ASSOCIATIONS)?;
     words("github.trusted_permissions", &github.trusted_permissions, &PERMISSIONS)?;
@@ -393,6 +399,13 @@ fn repositories(config: &Config) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Whether a proxy can be told from it: `[http://][USER:PASSWORD@]HOST[:PORT]`.
+fn is_proxy(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else { return false };
+    let path = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
+    uri.host().is_some_and(|host| !host.is_empty()) && path && matches!(uri.scheme_str(), None | Some("http"))
 }
 
 fn is_base_url(text: &str) -> bool {

@@ -6,13 +6,14 @@ use serde::Serialize;
 use super::{load::BUILT_IN, schema::REPOSITORY};
 
 /// Keys whose values are never shown. The URL of Redis is shown without its password.
-pub(super) const SECRET_KEYS: [&str; 11] = [
+pub(super) const SECRET_KEYS: [&str; 12] = [
     "redis.password",
     "redis.sentinel_password",
     "redis.client_key",
     "api.token",
     "github.token",
     "github.app_key",
+    "github.proxy",
     "github.webhook_secret",
     "agent.anthropic_api_key",
     "agent.claude_code_oauth_token",

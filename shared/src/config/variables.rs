@@ -20,7 +20,7 @@ const fn environment_only(name: &'static str, key: &'static str) -> Customary {
     Customary { name, key, in_dotenv: false }
 }
 
-pub(super) const CUSTOMARY: [Customary; 15] = [
+pub(super) const CUSTOMARY: [Customary; 19] = [
     everywhere("GITHUB_TOKEN", "github.token"),
     everywhere("GITHUB_WEBHOOK_SECRET", "github.webhook_secret"),
     everywhere("ANTHROPIC_API_KEY", "agent.anthropic_api_key"),
@@ -36,6 +36,11 @@ pub(super) const CUSTOMARY: [Customary; 15] = [
     environment_only("REDIS_URL", "redis.url"),
     environment_only("REDIS_PASSWORD", "redis.password"),
     environment_only("CLAUDE_CLUSTER_API_TOKEN", "api.token"),
+    // As others do it: of both spellings the one in small letters wins.
+    environment_only("HTTPS_PROXY", "github.proxy"),
+    environment_only("https_proxy", "github.proxy"),
+    environment_only("NO_PROXY", "github.no_proxy"),
+    environment_only("no_proxy", "github.no_proxy"),
 ];
 
 /// The key that `variable` stands for, `None` where it is not one of ours.

@@ -14,7 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{endpoints::Endpoint, error::ApiError, rate::Rate};
+use super::{connect, endpoints::Endpoint, error::ApiError, rate::Rate};
 use crate::{Failure, config::GithubConfig, task::cut};
 
 /// Largest answer, in bytes: a hundred comments of the longest kind.
@@ -80,12 +80,11 @@ struct Problem {
 impl Api {
     /// Call it on the runtime that requests will run on.
     pub(super) fn new(config: &GithubConfig) -> Result<Self, Failure> {
-        let refuse = |error: octocrab::Error| {
-            Failure::configuration(format!("github.base_url {}: {}", config.base_url, causes(&error)))
+        let client = |base: &str| {
+            let refuse = |problem| Failure::configuration(format!("github.base_url {base}: {problem}"));
+            connect::client(base, config).map_err(refuse)
         };
-        let client = |base: &str| Octocrab::builder().base_uri(base)?.build();
-        let rest = client(&config.base_url).map_err(refuse)?;
-        let graph = client(graph_base(&config.base_url)).map_err(refuse)?;
+        let (rest, graph) = (client(&config.base_url)?, client(graph_base(&config.base_url))?);
         Ok(Self {
             rest,
             graph,

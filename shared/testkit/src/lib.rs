@@ -1,7 +1,8 @@
 //! What the tests stand on: real parts, isolated per test, gone at the end.
 
 pub mod audit;
-pub mod fault_proxy;
+mod connect_proxy;
+mod fault_proxy;
 pub mod faults;
 pub mod git;
 pub mod git_http;
@@ -16,6 +17,7 @@ pub mod redis_sentinels;
 pub mod redis_server;
 pub mod webhook;
 
+pub use connect_proxy::ConnectProxy;
 pub use fault_proxy::FaultProxy;
 pub use git::GitRemote;
 pub use github::TestGitHub;
