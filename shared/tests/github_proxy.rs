@@ -25,8 +25,7 @@ async fn server() -> (TestGitHub, SocketAddr) {
 fn config(base_url: &str, proxy: &str) -> GithubConfig {
     let mut config = Config::defaults().unwrap().github;
     config.token = TOKEN.to_owned().into();
-    config.base_url = base_url.to_owned();
-    config.git_base_url = "http://127.0.0.1:9".to_owned();
+    (config.base_url, config.git_base_url) = (base_url.to_owned(), "http://127.0.0.1:9".to_owned());
     config.proxy = proxy.to_owned().into();
     config.timeout_ms = 5_000;
     config

@@ -2,7 +2,7 @@
 
 pub mod audit;
 mod connect_proxy;
-mod fault_proxy;
+pub mod fault_proxy;
 pub mod faults;
 pub mod git;
 pub mod git_http;
