@@ -45,6 +45,24 @@ async fn a_public_submodule_is_there_to_be_read_and_nothing_of_it_is_published()
 }
 
 #[tokio::test]
+async fn a_submodule_is_there_without_bubblewrap_too_and_one_that_an_agent_moves_is_refused() {
+    let (mut on, library, commit) = with_library(true).await;
+    on.stage = on.stage.in_process_mode();
+    let run = on.run().await;
+    let (_, branch) = run.pull_request();
+    assert_eq!(on.github.remote().read(branch, "seen").unwrap(), "first\n");
+    let gitlink = on.github.remote().git(&["rev-parse", &format!("{branch}:lib")]).unwrap();
+    assert_eq!(gitlink, commit);
+
+    // A commit that nobody else has.
+    on.stage =
+        on.stage.agent("cat >/dev/null; echo 42 > answer; cd lib; echo x > x; git add x; git commit -qm x");
+    let failure = on.run().await.failure().message.clone();
+    assert!(failure.contains("makes lib a submodule"), "{failure}");
+    assert_eq!(library.branches().unwrap(), ["main"]);
+}
+
+#[tokio::test]
 async fn a_private_submodule_is_fetched_with_the_token_only_where_an_entry_names_it() {
     let (mut on, _library, _) = with_library(false).await;
     let entry =
