@@ -4,8 +4,8 @@ use serde_json::json;
 use shared::{
     Failure, Outcome, Specialty, TaskSpec,
     outcome::TestsSummary,
-    queue::{Claim, Claimed, Holder, Queue},
-    worker_info::{SystemInfo, WorkerInfo},
+    queue::{Claim, Claimed, Expense, Holder, Queue},
+    worker_info::{AccountInfo, SystemInfo, WorkerInfo},
 };
 
 use crate::{api::call::Call, ingester::Ingester};
@@ -89,6 +89,27 @@ async fn agents_are_shown_with_the_fields_of_the_data_model() {
     );
     let cluster = Call::get("/api/cluster/status").send(ingester.api).await;
     assert_eq!(cluster.json["nodes"], json!({"total": 2, "online": 1, "offline": 1}));
+    ingester.stop().await;
+}
+
+#[tokio::test]
+async fn what_accounts_and_tasks_have_cost_is_told_in_dollars() {
+    let ingester = Ingester::start().await;
+    let account = AccountInfo {
+        name: "team".to_owned(),
+        micro_usd_today: 1_250_000,
+        micro_usd_per_day: Some(2_000_000),
+    };
+    ingester.queue.beat(&WorkerInfo { accounts: vec![account], ..info("pc-1") }).await.unwrap();
+    let agents = Call::get("/api/agents").send(ingester.api).await;
+    let told = json!([{"name": "team", "spent_usd_today": 1.25, "budget_usd_per_day": 2.0}]);
+    assert_eq!(agents.json["agents"][0]["accounts"], told);
+    enqueued(&ingester, "paid").await;
+    let lease = claim(&ingester.queue, "pc-1", &Specialty::general()).await.lease;
+    let expense = Expense { number: 1, micro_usd: 410_000 };
+    ingester.queue.charge(&lease, Some("team"), expense).await.unwrap();
+    let task = Call::get("/api/tasks/paid").send(ingester.api).await;
+    assert_eq!(task.json["cost_usd"], 0.41);
     ingester.stop().await;
 }
 
