@@ -45,6 +45,9 @@ const PAUSE: Duration = Duration::from_secs(3);
 const AGAIN: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(60));
 const TRIES_MAX: u32 = 6;
 
+/// Longest time that GitHub is left alone, whatever it asks for.
+const QUIET_MAX: Duration = Duration::from_secs(3_600);
+
 /// How long one word may take, and how long the turn lasts that it is written in: whoever waits for it, waits no
 /// longer. Less, so that nothing is written when it has ended.
 const SAY_MAX: Duration = Duration::from_secs(8);
@@ -69,6 +72,8 @@ pub struct Telling {
     /// This process among all that write.
     writer: String,
     due: HashMap<Place, Due>,
+    /// GitHub asked to be left alone until then.
+    quiet_until: Instant,
 }
 
 /// An issue, by the name that does not differ by case.
@@ -125,6 +130,14 @@ impl Trouble {
             Self::TooSlow | Self::Late => true,
         }
     }
+
+    /// How long GitHub asked to be left alone.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::GitHub(Unsaid::Refused(error)) => error.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 /// Both ends. Without a token nothing is said.
@@ -141,6 +154,7 @@ pub fn teller(
         queue: queue.clone(),
         writer: TaskId::generate().to_string(),
         due: HashMap::new(),
+        quiet_until: Instant::now(),
     });
     let notices = telling.is_some().then_some(sender);
     (Teller { notices, config: Arc::clone(config) }, telling)
@@ -199,6 +213,9 @@ impl Telling {
         while let Ok(notice) = self.notices.try_recv() {
             self.take(notice);
         }
+        if self.quiet_until > Instant::now() {
+            return;
+        }
         let left: Vec<Due> = self.due.drain().map(|(_, due)| due).collect();
         for mut due in left {
             let Some(notice) = due.notice else { continue };
@@ -209,7 +226,8 @@ impl Telling {
     }
 
     fn next(&self) -> Option<(Place, Instant)> {
-        self.due.iter().min_by_key(|(_, due)| due.at).map(|(place, due)| (place.clone(), due.at))
+        let first = self.due.iter().min_by_key(|(_, due)| due.at);
+        first.map(|(place, due)| (place.clone(), due.at.max(self.quiet_until)))
     }
 
     /// The latest news of an issue count.
@@ -233,6 +251,9 @@ impl Telling {
             }
             Err(trouble) if trouble.is_passing() && due.failures < TRIES_MAX => {
                 debug!(?place, %trouble, "the issue is told later how its task stands");
+                if let Some(quiet) = trouble.retry_after() {
+                    self.quiet_until = Instant::now() + quiet.min(QUIET_MAX);
+                }
                 due.at = Instant::now() + AGAIN.delay(due.failures).max(PAUSE);
                 (due.notice, due.failures) = (Some(notice), due.failures + 1);
             }

@@ -177,6 +177,21 @@ async fn a_github_that_is_down_costs_neither_the_task_nor_time_and_is_told_later
 }
 
 #[tokio::test]
+async fn a_github_that_asks_to_be_left_alone_is_left_alone_also_by_a_stop() {
+    let stage = Stage::new().await;
+    // Longer than one word waits for.
+    stage.github.faults().add(&format!("GET /api/v3{COMMENTS}"), Fault::RateLimited(60));
+    assert_eq!(stage.deliver("issues", payload::opened(), 7).await.status, 202);
+    stage.looked_at(7).await;
+    assert_eq!(stage.deliver("issues", payload::opened(), 8).await.status, 202);
+    // Else it would be asked again by now, for either issue.
+    sleep(Duration::from_secs(6)).await;
+    let Stage { github, ingester } = stage;
+    ingester.stop().await;
+    assert_eq!(github.faults().count("/comments"), 1, "{:#?}", github.faults().requests());
+}
+
+#[tokio::test]
 async fn a_stop_says_what_is_still_to_be_said() {
     let stage = Stage::new().await;
     assert_eq!(stage.deliver("issues", payload::opened(), 7).await.status, 202);
