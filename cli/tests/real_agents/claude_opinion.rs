@@ -19,7 +19,7 @@ fn a_second_opinion_is_one_turn_without_tools_and_the_work_goes_on() {
     assert_eq!(at_work.record().specialty.as_str(), "general", "the worker serves both");
     let asked = user.api.asked();
     let tools = |number: usize| asked[number].body["tools"].as_array().map_or(0, Vec::len);
-    assert!(asked[0].mentions("Which kind of work"), "{}", asked[0].body);
+    assert!(asked[0].mentions("Which kind of work"), "{}", at_work.log(&user));
     assert_eq!(tools(0), 0, "{}", asked[0].body);
     assert!(tools(1) > 0 && asked[1].mentions("It is taken for work on backend"), "{}", asked[1].body);
 }

@@ -254,6 +254,13 @@ impl AtWork {
         assert!(command.status().unwrap().success());
     }
 
+    /// What the task's log holds.
+    pub fn log(&self, user: &User) -> String {
+        let mut command = user.home.command(&["logs", "task"]);
+        let output = command.env("REDIS_URL", self.redis.url()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     pub fn record(&self) -> TaskRecord {
         self.runtime.block_on(self.queue.task(&self.id)).unwrap().unwrap()
     }

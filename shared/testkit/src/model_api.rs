@@ -161,6 +161,9 @@ impl Drop for ModelApi {
     }
 }
 
+/// Begins the question which specialty a task belongs to.
+const OPINION: &str = "Which kind of work";
+
 struct Server {
     dialect: Dialect,
     script: Box<Script>,
@@ -233,7 +236,9 @@ impl Server {
     }
 
     fn is_conversation(&self, body: &Value) -> bool {
-        self.dialect != Dialect::Messages || body["tools"].as_array().is_some_and(|tools| !tools.is_empty())
+        let has_tools = || body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+        // What the CLI asks beside the conversation has no tools; nor has the worker's own question.
+        self.dialect != Dialect::Messages || has_tools() || body.to_string().contains(OPINION)
     }
 
     fn reply(&self, turn: &Turn, number: usize, streamed: bool) -> Vec<u8> {
