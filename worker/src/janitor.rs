@@ -119,10 +119,10 @@ impl Janitor {
         }
         let left = self.make_room(left, live_bytes, &mut tidied, told).await;
         for mirror in left.iter().filter(|thing| thing.kind == Kind::Mirror) {
-            if !told.is_cancelled() {
-                self.keep_up(&mirror.path).await;
-            }
+            // Told to end, it kills git, which leaves a mirror as it was.
+            let _ = told.run_until_cancelled(self.keep_up(&mirror.path)).await;
         }
+        self.nursery.empty().await?;
         Ok(tidied)
     }
 
