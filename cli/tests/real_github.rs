@@ -28,6 +28,7 @@ use testkit::{
     github::{APP_LOGIN, App, TOKEN},
 };
 
+use pc::until;
 use team::{CHANGE_COMMENT, CHANGE_PULL, MAKE_PULL, Setup, Team};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +41,9 @@ async fn an_issue_becomes_a_pull_request_and_a_second_task_updates_the_same_one(
     let first = team.assert_one_of_each().await;
     assert!(first["body"].as_str().unwrap().starts_with("Closes #1\n"), "{first:#}");
 
+    // The comment says so before the task is settled, and until then the issue has it still.
+    until("the first task is settled", || async { (team.tasks("completed").await.len() == 1).then_some(()) })
+        .await;
     team.emulator.ask("POST", "issues/1/labels", &json!({"labels": ["claude"]})).await;
     team.asked(CHANGE_PULL, 1).await;
     // Begun, done; begun again, done again: all but the first change the comment.
