@@ -40,7 +40,7 @@ enum Bound {
 }
 
 /// The name in keys.rs, what keys of the kind begin with, and the bound.
-const KINDS: [(&str, &str, Bound); 31] = [
+const KINDS: [(&str, &str, Bound); 32] = [
     ("TASKS", "$:{backend}:tasks:", Bound::Rest),
     ("AGAIN", "$:{backend}:again", Bound::Rest),
     ("RECORD", "$:{backend}:task:", Bound::Kept(3)),
@@ -70,6 +70,7 @@ const KINDS: [(&str, &str, Bound); 31] = [
     ("issue", "$:issue:", Bound::Rest),
     ("issue_runs", "$:issue_runs:", Bound::Life),
     ("issue_trigger", "$:issue_trigger:", Bound::Life),
+    ("issue_comment", "$:issue_comment:", Bound::Life),
     ("poll", "$:poll:", Bound::Life),
     ("delivery", "$:delivery:", Bound::Life),
     ("account_limited", "$:account:", Bound::Life),
@@ -160,6 +161,7 @@ async fn whatever_happens_how_often_every_key_stays_within_its_bound() {
     s.queue.drain_worker("w1", "ada", "", None).await.unwrap();
     s.queue.suspend_account("team", Duration::from_secs(60)).await.unwrap();
     let repository: RepositoryName = "octo/cat".parse().unwrap();
+    assert!(s.queue.take_comment_turn(&repository, 1, "one", Duration::from_secs(60)).await.unwrap());
     let second = Duration::from_secs(1);
     let turn = s.queue.take_poll_turn(&repository, "one", second, second, second).await.unwrap();
     assert!(matches!(turn, PollTurnAnswer::Ours(_)));
