@@ -21,6 +21,8 @@ mod team;
 #[path = "real_github/triggers.rs"]
 mod triggers;
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 use testkit::{
@@ -36,6 +38,7 @@ use team::{CHANGE_COMMENT, CHANGE_PULL, MAKE_PULL, Setup, Team};
 async fn an_issue_becomes_a_pull_request_and_a_second_task_updates_the_same_one() {
     let team = Team::new().await;
     let pc = team.worker();
+    let opened = Instant::now();
     team.open_issue().await;
     team.done(&pc).await;
     let first = team.assert_one_of_each().await;
@@ -44,6 +47,11 @@ async fn an_issue_becomes_a_pull_request_and_a_second_task_updates_the_same_one(
     // The comment says so before the task is settled, and until then the issue has it still.
     until("the first task is settled", || async { (team.tasks("completed").await.len() == 1).then_some(()) })
         .await;
+    // Within two whole seconds of the opening a label is taken for another word of it: clocks differ.
+    until("the label is something new", || async {
+        (opened.elapsed() > Duration::from_secs(4)).then_some(())
+    })
+    .await;
     team.emulator.ask("POST", "issues/1/labels", &json!({"labels": ["claude"]})).await;
     team.asked(CHANGE_PULL, 1).await;
     // Begun, done; begun again, done again: all but the first change the comment.

@@ -42,6 +42,9 @@ pub async fn check(
         return Ok(());
     }
     for account in [Some(actor), event.issue.user.as_ref()].into_iter().flatten() {
+        if rules.is_own_login(&account.login) {
+            return Err(Ignored::OwnEvent(short(&account.login)).into());
+        }
         if account.is_bot() {
             return Err(Ignored::Bot(short(&account.login)).into());
         }

@@ -134,6 +134,10 @@ async fn an_owner_who_is_not_on_the_list_is_not_trusted() {
 async fn own_events_and_bots_never_trigger() {
     let own = event("Claude-Worker", "OWNER", "Claude-Worker");
     assert!(matches!(judge(&OPENED, &own, &config()).await, Err(Ignored::OwnEvent(_))));
+    let by_us = event("Claude-Worker", "OWNER", "acme");
+    for step in [OPENED, LABELED, COMMENTED] {
+        assert!(matches!(judge(&step, &by_us, &config()).await, Err(Ignored::OwnEvent(_))));
+    }
     for (author, actor) in [("dependabot[bot]", "ann"), ("ann", "helper[bot]")] {
         for step in [LABELED, COMMENTED, EDITED, ASKED_TO_STOP] {
             let answer = judge(&step, &event(author, "MEMBER", actor), &config()).await;
