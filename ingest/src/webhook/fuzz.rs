@@ -182,7 +182,8 @@ async fn damaged_deliveries_never_bring_it_down_and_start_nothing_that_was_not_m
     let seen =
         |status: usize, share: usize| assert!(tally[status] * share > rounds, "{status}: {}", tally[status]);
     seen(200, 10);
-    seen(202, 100);
+    // An issue has one task at a time, and here none ends: of many rounds the later ones find few without.
+    assert!(tally[202] * 100 > rounds.min(100_000), "202: {}", tally[202]);
     seen(400, 20);
     seen(401, 300);
     seen(413, 2_500);
